@@ -27,6 +27,9 @@ export type Files = Pick<
   | 'realpathSync'
 >
 
+/** Flags of `openSync`. */
+export const openFlags: typeof fs.constants = fs.constants
+
 /** Stops a timer or a deferred call that has not run yet. */
 export type Cancel = () => void
 

@@ -12,8 +12,6 @@ export const errorCodes = {
   ConstraintError: {
     ROW_EXISTS: false,
     ROW_ABSENT: false,
-    UNIQUE_VIOLATION: false,
-    OUT_OF_BOUNDS: false,
     SCHEMA: false,
   },
   StorageError: {
@@ -44,7 +42,6 @@ export const errorCodes = {
     SAVEPOINT_ACTIVE: false,
     READ_ONLY: false,
     NOT_SYNCHRONOUS: false,
-    REENTRY: false,
     TABLE_MISMATCH: false,
     FOREIGN_TABLE: false,
   },
@@ -62,6 +59,7 @@ export type ReadDescription = { readonly key: unknown } | { readonly range: Rang
 
 /** The bounds of a recorded range as decoded keys; an absent bound is open. */
 export interface RangeDescription {
+  readonly prefix?: unknown
   readonly gte?: unknown
   readonly gt?: unknown
   readonly lt?: unknown

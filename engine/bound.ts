@@ -1,0 +1,89 @@
+/** The two things that end a transaction from outside, its deadline and its signal, over all attempts and all waits. */
+import type { Cancel, Environment } from './environment.js'
+import { CancelledError, LimitError } from './errors.js'
+
+export class Bound {
+  readonly #environment: Environment
+  readonly #timeoutMs: number
+  readonly #untilMs: number
+  readonly #signal: AbortSignal | undefined
+  readonly #onAbort = (): void => this.#interrupt(new CancelledError(this.#signal!.reason))
+  #cancelTimer: Cancel | undefined
+  #armed = false
+  #error: LimitError | CancelledError | undefined
+  #reject: ((error: Error) => void) | undefined
+  #onInterrupt: ((error: Error) => void) | undefined
+
+  constructor(environment: Environment, timeoutMs: number, signal: AbortSignal | undefined) {
+    this.#environment = environment
+    this.#timeoutMs = timeoutMs
+    this.#untilMs = environment.nowMs() + timeoutMs
+    this.#signal = signal
+  }
+
+  /** Calls `onInterrupt` at once when the time is up or the signal is aborted, instead of whom it called before. */
+  watch(onInterrupt: (error: Error) => void): void {
+    this.#onInterrupt = onInterrupt
+  }
+
+  /** Throws `TIMEOUT` or `CANCELLED` where the time is up or the signal aborted. */
+  assertWithin(): void {
+    if (this.#error === undefined && this.#signal?.aborted) this.#onAbort()
+    if (this.#error === undefined && this.#environment.nowMs() > this.#untilMs) this.#interrupt(this.#timeout())
+    if (this.#error !== undefined) throw this.#error
+  }
+
+  /** Settles as `promise` does, or rejects when the time is up or the signal is aborted. */
+  race<T>(promise: PromiseLike<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#reject = reject
+      promise.then(resolve, reject)
+      if (this.#error !== undefined) reject(this.#error)
+      else this.arm()
+    })
+  }
+
+  /** Waits, but not beyond the deadline. */
+  async pause(delayMs: number): Promise<void> {
+    let cancel: Cancel | undefined
+    try {
+      await this.race(new Promise<void>(resolve => (cancel = this.#environment.setTimer(resolve, delayMs))))
+    } finally {
+      cancel?.()
+    }
+  }
+
+  /** Starts watching clock and signal. */
+  arm(): void {
+    if (this.#armed) return
+    this.#armed = true
+    this.#cancelTimer = this.#environment.setTimer(() => this.#interrupt(this.#timeout()), Math.max(0, this.#untilMs - this.#environment.nowMs()))
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
+    if (this.#signal?.aborted) this.#onAbort()
+  }
+
+  /** From now on only the deadline counts: what is installed cannot be cancelled. */
+  ignoreSignal(): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#onInterrupt = undefined
+  }
+
+  release(): void {
+    this.#cancelTimer?.()
+    this.ignoreSignal()
+  }
+
+  #interrupt(error: LimitError | CancelledError): void {
+    if (this.#error !== undefined) return
+    this.#error = error
+    this.#onInterrupt?.(error)
+    this.#reject?.(error)
+  }
+
+  #timeout(): LimitError {
+    return new LimitError(
+      'TIMEOUT',
+      `The transaction did not end within ${this.#timeoutMs} ms, over all its attempts; nothing was changed. Do less in it, or give it more time (timeoutMs).`,
+    )
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * The commit path: one synchronous function from validation to installation, so that there is one order for validation, visibility, log and durability.
+ *
+ *   P-1  Nothing is awaited between the last validation and the installation.
+ *   P-2  Whatever can fail, fails before the installation: validation, conditions, sizes, space in the log.
+ *   P-3  Only validated commits enter the conflict index, and a snapshot that may ask it is never left below its floor unnoticed.
+ */
+import type { Environment } from './environment.js'
+import type { ConflictError, ConstraintError } from './errors.js'
+import type { Limits } from './limits.js'
+import { revalidate } from './revalidate.js'
+import { checkTransactionSize, type Store } from './store/store.js'
+import { SnapshotCursor } from './store/snapshot-cursor.js'
+import type { Snapshot } from './store/epochs.js'
+import type { View } from './view.js'
+import type { Condition, WriteSet } from './write-set.js'
+import { ConflictIndex, type Overwrite } from '../isolation/conflict-index.js'
+import { findWriteWrite, type Conflict } from '../isolation/validate.js'
+import type { CommitTs, Key, KeyRange, WriteKind } from '../isolation/types.js'
+
+export type Durability = 'durable' | 'relaxed'
+
+/** A transaction that asks to be committed. */
+export interface Committing {
+  readonly view: View
+  readonly writes: WriteSet
+  readonly label: string | undefined
+  readonly durability: Durability
+  /** The error that ends the transaction for a conflict; afterwards nothing else of it can be committed. */
+  doom(conflict: Conflict): ConflictError
+  /** The error for a condition that no longer holds at commit. */
+  violated(condition: Condition, overwrite: Overwrite): ConstraintError | ConflictError
+}
+
+export class CommitPath {
+  readonly index: ConflictIndex
+  readonly #store: Store
+  readonly #limits: Limits
+  readonly #environment: Environment
+
+  constructor(store: Store, limits: Limits, environment: Environment) {
+    this.#store = store
+    this.#limits = limits
+    this.#environment = environment
+    this.index = new ConflictIndex(store.visibleTs)
+  }
+
+  /**
+   * Commits, or throws `CONFLICT`, `ROW_EXISTS`, `ROW_ABSENT`, `TRANSACTION_TOO_LARGE`, `DISK_FULL`, `SNAPSHOT_TOO_OLD`, having changed nothing.
+   */
+  commit(transaction: Committing): CommitTs {
+    const { view, writes } = transaction
+    this.#revalidateBelowFloor(transaction)
+    const conflict = view.policy.validate(
+      { snapshotTs: view.snapshot.ts, reads: view.reads, writtenKeys: () => writes.keys(), same: key => view.isSame(key) },
+      this.index,
+    )
+    if (conflict !== undefined) throw transaction.doom(conflict)
+    const rows = this.#evaluate(transaction)
+    return this.install(rows, transaction)
+  }
+
+  /** Installs writes that need no validation (any more). Throws `DISK_FULL`, having changed nothing. */
+  install(rows: ReadonlyMap<Key, { readonly value: Uint8Array | undefined; readonly kind: WriteKind }>, { label, durability }: Pick<Committing, 'label' | 'durability'>): CommitTs {
+    const values = new Map<Key, Uint8Array | undefined>()
+    const keys: Key[] = []
+    const kinds: WriteKind[] = []
+    let sizeBytes = 0
+    for (const [key, { value, kind }] of rows) {
+      values.set(key, value)
+      keys.push(key)
+      kinds.push(kind)
+      sizeBytes += key.length + (value?.length ?? 0)
+    }
+    checkTransactionSize(sizeBytes, keys.length, this.#limits)
+    this.#store.reserve(sizeBytes + keys.length * 16)
+    const ts = this.#store.install(values, durability)
+    this.index.add({ ts, label, keys, kinds })
+    this.trimIndex()
+    return ts
+  }
+
+  /**
+   * Where the snapshot is below the index's floor: compares in slices, breathing between them, and moves the snapshot up. To be awaited before `commit`, which does
+   * what remains. Returns undefined where there is nothing to do.
+   */
+  catchUp(transaction: Committing): Promise<void> | undefined {
+    return this.#isBelowFloor(transaction.view) ? this.#catchUp(transaction) : undefined
+  }
+
+  /** Nobody asks below the oldest tracked snapshot; when there are too many stamps, those who do will be revalidated by comparison. */
+  trimIndex(): void {
+    const { epochs, visibleTs } = this.#store
+    this.index.trim(epochs.tracked.oldest ?? visibleTs)
+    if (this.index.writes > this.#limits.conflictIndexWrites) this.index.trim(this.index.oldestTs)
+  }
+
+  #isBelowFloor(view: View): boolean {
+    return view.policy.oneSnapshot && view.snapshot.ts < this.index.floor
+  }
+
+  async #catchUp(transaction: Committing): Promise<void> {
+    const { view } = transaction
+    const later = this.#store.epochs.acquire(this.#store.visibleTs, true)
+    try {
+      const work = this.#compare(transaction, later)
+      for (let step = work.next(); !step.done; step = work.next()) {
+        await new Promise<void>(resolve => this.#environment.defer(resolve))
+        this.#store.assertUsable()
+      }
+      view.moveTo(later.ts)
+    } finally {
+      this.#store.epochs.release(later)
+    }
+  }
+
+  #revalidateBelowFloor(transaction: Committing): void {
+    const { view } = transaction
+    if (!this.#isBelowFloor(view)) return
+    const later = this.#store.epochs.acquire(this.#store.visibleTs, false)
+    try {
+      const work = this.#compare(transaction, later)
+      while (!work.next().done) continue
+      view.moveTo(later.ts)
+    } finally {
+      this.#store.epochs.release(later)
+    }
+  }
+
+  /** Compares the transaction's snapshot with `later`: what it read, or at level snapshot what it writes. Throws the conflict. */
+  *#compare(transaction: Committing, later: Snapshot): Generator<void, void> {
+    const { view, writes } = transaction
+    if (view.policy.tracksReads) {
+      const conflict = yield* revalidate(this.#store, view, later, this.#limits.revalidateSliceKeys)
+      if (conflict !== undefined) throw transaction.doom(conflict)
+      return
+    }
+    let keys = 0
+    for (const key of writes.keys()) {
+      const was = this.#store.read(view.snapshot, key)
+      const is = this.#store.read(later, key)
+      // Equal tags: nobody wrote it. Absent on both sides: an insert and a delete in between may be missed, and are no lost update.
+      if (was?.ts !== is?.ts) {
+        const overwrite = { key, commitTs: is?.ts ?? later.ts, write: is?.value === undefined ? 'delete' : 'put', label: undefined } as const
+        throw transaction.doom({ read: { key }, overwrite })
+      }
+      if (++keys % this.#limits.revalidateSliceKeys === 0) yield
+    }
+  }
+
+  /** The write set as it must be installed on the present: conditions hold, deleted ranges are expanded. */
+  #evaluate(transaction: Committing): Map<Key, { value: Uint8Array | undefined; kind: WriteKind }> {
+    const { view, writes } = transaction
+    const rows = new Map<Key, { value: Uint8Array | undefined; kind: WriteKind }>(writes.entries())
+    const present = this.#store.epochs.acquire(this.#store.visibleTs, false)
+    try {
+      if (view.policy.conditionsAtCommit) for (const condition of writes.conditions) this.#check(condition, present, transaction)
+      for (const range of writes.deletedRanges) {
+        // Where reads were validated the range holds what the body deleted; elsewhere others may have added to it since.
+        if (view.policy.tracksReads || this.#isUnchanged(range, view)) continue
+        const cursor = new SnapshotCursor(this.#store.epochs.window, present, range, false)
+        for (let row = cursor.peek(); row !== undefined && row !== 'moved'; row = cursor.peek()) {
+          cursor.take()
+          if (rows.has(row.key)) continue
+          rows.set(row.key, { value: undefined, kind: 'delete' })
+          const won = view.policy.oneSnapshot ? findWriteWrite([row.key], this.index, view.snapshot.ts) : undefined
+          if (won !== undefined) throw transaction.doom(won)
+        }
+      }
+    } finally {
+      this.#store.epochs.release(present)
+    }
+    return rows
+  }
+
+  /** Whether nobody wrote into the range since the transaction began, as far as the index knows. */
+  #isUnchanged(range: KeyRange, { policy, beganTs }: View): boolean {
+    return policy.oneSnapshot && beganTs >= this.index.floor && !this.index.someOverwriteIn(range, beganTs, () => true)
+  }
+
+  #check(condition: Condition, present: Snapshot, transaction: Committing): void {
+    const { key, expect } = condition
+    const now = this.#store.read(present, key)
+    const value = now?.value
+    const holds =
+      expect === 'absent'
+        ? value === undefined
+        : expect === 'present'
+          ? value !== undefined
+          : expect.value === undefined || value === undefined
+            ? expect.value === value
+            : Buffer.compare(expect.value, value) === 0
+    if (holds) return
+    const overwrite = this.index.overwriteOf(key, this.index.floor)
+    throw transaction.violated(condition, overwrite ?? { key, commitTs: now?.ts ?? present.ts, write: value === undefined ? 'delete' : 'put', label: undefined })
+  }
+}

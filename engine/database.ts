@@ -1,0 +1,190 @@
+/** An open database: tables, transactions, and operations of one step. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Engine } from './attempt.js'
+import type { KeyElementType } from './encoding/key-elements.js'
+import { UsageError } from './errors.js'
+import { transactionSettings, type BeginOptions, type Settings, type TransactionOptions } from './options.js'
+import { RowCursor } from './row-cursor.js'
+import { countRows, firstRow, readRow, reversed, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
+import { beginManual, run, runSync, type ManualTransaction } from './run.js'
+import type { TableCodec } from './table/codec.js'
+import type { BoundOf, KeyOf, RangeOptions, TableDefinition } from './table/definition.js'
+import { Table } from './table/table.js'
+import type { Transaction } from './transaction.js'
+
+/** Options of an operation that is a transaction of its own. */
+export type WriteOptions = Omit<TransactionOptions, 'readOnly'>
+
+export class Database {
+  readonly #engine: Engine
+  readonly #source: RowSource
+  #closing: Promise<void> | undefined
+
+  /** @internal Use `open`. */
+  constructor(engine: Engine) {
+    this.#engine = engine
+    const { store } = engine
+    this.#source = {
+      assertActive: () => store.assertUsable(),
+      get: key => {
+        const snapshot = store.epochs.acquire(store.acknowledgedTs, false)
+        try {
+          return store.read(snapshot, key)?.value
+        } finally {
+          store.epochs.release(snapshot)
+        }
+      },
+      open: (range, reverse) => {
+        const snapshot = store.epochs.acquire(store.acknowledgedTs, false)
+        return new RowCursor(store, { snapshot, owned: true }, range, reverse, undefined, {})
+      },
+    }
+  }
+
+  /**
+   * The handle of a table, which is made if there is none of that name. It can be used at once; `await table.ready` waits until its catalog entry is on disk.
+   *
+   * Throws `INVALID_ARGUMENT`; `TABLE_MISMATCH`, naming the difference, where the table is stored with another key; `DISK_FULL`, `POISONED`, `CLOSED`.
+   */
+  table<const T extends readonly KeyElementType[], S extends StandardSchemaV1 = StandardSchemaV1>(
+    name: string,
+    definition: TableDefinition<T, S>,
+  ): Table<KeyOf<T>, StandardSchemaV1.InferInput<S>, StandardSchemaV1.InferOutput<S>, BoundOf<T>> {
+    this.#engine.store.assertUsable()
+    return this.#engine.catalog.table(name, definition, this.#engine)
+  }
+
+  /**
+   * Runs `body` as a transaction, again on a new snapshot whenever its premise was outdated, and resolves to what it returned once that is on disk. The body may be synchronous or
+   * asynchronous; it may run several times, so what it does beside the transaction must bear repeating.
+   *
+   * Rejects with what the body threw (nothing was changed); `RETRIES_EXHAUSTED`, `TIMEOUT`, `CANCELLED`; `ROW_EXISTS`, `ROW_ABSENT` where a condition fails at
+   * commit; `TRANSACTION_TOO_LARGE`, `SNAPSHOT_TOO_OLD`, `DISK_FULL`, `COMMIT_UNKNOWN`, `POISONED`, `CLOSED`; `SAVEPOINT_ACTIVE` where the body ended before a savepoint of it.
+   */
+  async transaction<T>(body: (tx: Transaction) => T | PromiseLike<T>, options?: TransactionOptions): Promise<T> {
+    return run(this.#engine, this.#body(body, 'transaction'), this.#settings(options))
+  }
+
+  /**
+   * Runs a synchronous `body` as a transaction and returns when it is on disk. It takes its place in the one commit order, also while others wait for a sync. Throws what
+   * `transaction` rejects with, and `NOT_SYNCHRONOUS` where the body returns a promise.
+   */
+  transactionSync<T>(body: (tx: Transaction) => T, options?: TransactionOptions): T {
+    return runSync(this.#engine, this.#body(body, 'transactionSync'), this.#settings(options))
+  }
+
+  /** Begins a transaction that its owner commits or aborts. It is never retried, and ends by itself at its deadline. */
+  begin(options?: BeginOptions): ManualTransaction {
+    this.#engine.guard.assertOutside('begin')
+    if (options !== undefined && 'maxAttempts' in options) throw new UsageError('INVALID_ARGUMENT', 'A transaction begun by db.begin is never retried; leave out "maxAttempts".')
+    return beginManual(this.#engine, this.#settings(options))
+  }
+
+  /** Runs `body` with one-shot calls allowed where they would be refused: they act beside the transaction around them. */
+  outside<T>(body: () => T): T {
+    return this.#engine.guard.outside(body)
+  }
+
+  /** The row at the newest acknowledged commit, or undefined where it is absent. */
+  get<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): Out | undefined {
+    return readRow(this.#source, this.#use(table, 'get'), key)
+  }
+
+  /** The rows of several keys, in the order of the keys, at one commit. */
+  getMany<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, keys: Iterable<NoInfer<K>>): (Out | undefined)[] {
+    const codec = this.#use(table, 'getMany')
+    return Array.from(keys, key => readRow(this.#source, codec, key))
+  }
+
+  /** Whether the row is there. */
+  has<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): boolean {
+    return this.#source.get(this.#use(table, 'has').encodeKey(key)) !== undefined
+  }
+
+  /** The rows of a range; each iteration stays at the newest commit that was acknowledged when it began. */
+  range<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Rows<K, Out> {
+    return rowsOf(this.#source, this.#use(table, 'range'), options)
+  }
+
+  /** How many rows a range holds. */
+  count<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): number {
+    return countRows(this.#source, this.#use(table, 'count'), options)
+  }
+
+  /** The first row of a range. */
+  first<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
+    return firstRow(this.#source, this.#use(table, 'first'), options)
+  }
+
+  /** The last row of a range. */
+  last<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
+    return firstRow(this.#source, this.#use(table, 'last'), reversed(options))
+  }
+
+  /** A transaction of one `put`. Resolves when it is on disk. */
+  put<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>, value: NoInfer<In>, options?: WriteOptions): Promise<void> {
+    return this.#once('put', tx => tx.put(table, key, value), options)
+  }
+
+  /** A transaction of one `insert`. Rejects with `ROW_EXISTS`. */
+  insert<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>, value: NoInfer<In>, options?: WriteOptions): Promise<void> {
+    return this.#once('insert', tx => tx.insert(table, key, value), options)
+  }
+
+  /** A transaction of one `update`. Rejects with `ROW_ABSENT`. */
+  update<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>, change: (value: Out) => NoInfer<In>, options?: WriteOptions): Promise<void> {
+    return this.#once('update', tx => tx.update(table, key, change), options)
+  }
+
+  /** A transaction of one `delete`. */
+  delete<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>, options?: WriteOptions): Promise<void> {
+    return this.#once('delete', tx => tx.delete(table, key), options)
+  }
+
+  /** A transaction of one `deleteRange`; resolves to the number of rows deleted. */
+  deleteRange<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, range?: RangeOptions<NoInfer<Bound>>, options?: WriteOptions): Promise<number> {
+    return this.#once('deleteRange', tx => tx.deleteRange(table, range), options)
+  }
+
+  /** A transaction of one `compareAndSet`; resolves to whether it wrote. */
+  compareAndSet<K, In, Out, Bound>(
+    table: Table<K, In, Out, Bound>,
+    key: NoInfer<K>,
+    expected: NoInfer<Out> | undefined,
+    next: NoInfer<In> | undefined,
+    options?: WriteOptions,
+  ): Promise<boolean> {
+    return this.#once('compareAndSet', tx => tx.compareAndSet(table, key, expected, next), options)
+  }
+
+  /** Finishes what was accepted, refuses what comes, and gives the directory free. Resolves when that is done; every later call returns the same promise. */
+  close(): Promise<void> {
+    this.#closing ??= this.#engine.store.close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #once<T>(operation: string, body: (tx: Transaction) => T, options: WriteOptions | undefined): Promise<T> {
+    this.#engine.guard.assertOutside(operation)
+    return run(this.#engine, body, this.#settings(options))
+  }
+
+  #body<B>(body: B, operation: string): B {
+    if (typeof body !== 'function') throw new UsageError('INVALID_ARGUMENT', `db.${operation} needs a function: the body of the transaction.`)
+    this.#engine.guard.assertOutside(operation)
+    return body
+  }
+
+  #settings(options: TransactionOptions | undefined): Settings {
+    return transactionSettings(options, this.#engine)
+  }
+
+  #use<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, operation: string): TableCodec<K, In, Out, Bound> {
+    this.#engine.guard.assertOutside(operation)
+    this.#engine.store.assertUsable()
+    return Table.codecOf(table, this.#engine)
+  }
+}

@@ -1,0 +1,99 @@
+/** Turns a conflict between keys into an explanation that a person can act on: decoded keys, labels, one sentence, a remedy. */
+import { decodeKey } from './encoding/keys.js'
+import type { Explanation, RangeDescription, ReadDescription } from './errors.js'
+import { keyText } from './table/codec.js'
+import type { Overwrite } from '../isolation/conflict-index.js'
+import type { Conflict, Read } from '../isolation/validate.js'
+import { asKey, type CommitTs, type Key, type KeyRange, type Level } from '../isolation/types.js'
+
+/** What of a transaction an explanation needs. */
+export interface Explained {
+  readonly level: Level
+  readonly label: string | undefined
+  readonly snapshotTs: CommitTs
+  /** Writes its reads passed over, by key. */
+  readonly ignored: ReadonlyMap<Key, Overwrite>
+  /** Whether a row was there at the snapshot. */
+  readonly wasPresent: (key: Key) => boolean
+}
+
+/** Names a table by id; how its keys come out (bare where they have one element). */
+export type NameTable = (tableId: number) => { readonly name: string; readonly bare: boolean }
+
+export function explain(conflict: Conflict, transaction: Explained, nameTable: NameTable): Explanation {
+  const { overwrite } = conflict
+  const { tableId, tuple } = decodeKey(overwrite.key)
+  const { name: table, bare } = nameTable(tableId)
+  const show = (elements: readonly unknown[]): unknown => (bare ? elements[0] : elements)
+  const kind = kindOf(conflict, transaction)
+  const read = describeRead(conflict.read, show)
+  const by = {
+    commitTs: overwrite.commitTs,
+    ...(overwrite.label === undefined ? {} : { label: overwrite.label }),
+    write: overwrite.write,
+    key: show(tuple),
+  }
+  const who = transaction.label === undefined ? 'The transaction' : `The transaction ${JSON.stringify(transaction.label)}`
+  const did = kind === 'write-write' ? 'wrote' : 'read'
+  const what = 'key' in read ? `row ${keyText(read.key)}` : rangeText(read.range)
+  const other = `commit ${by.commitTs}${by.label === undefined ? '' : ` (${JSON.stringify(by.label)})`}`
+  const verb = { put: 'had put', insert: 'had inserted', delete: 'had deleted' }[by.write]
+  const outdated = {
+    'stale-read': 'when it read this, that commit was already there, newer than its snapshot',
+    overwritten: 'what it had read is no longer so',
+    phantom: 'the range it had read no longer holds the same rows',
+    'write-write': 'the first to commit a row keeps it at this level',
+  }[kind]
+  return {
+    kind,
+    level: transaction.level,
+    table,
+    read,
+    snapshotTs: transaction.snapshotTs,
+    overwrittenBy: by,
+    sentence: `${who} ${did} ${what} of table ${JSON.stringify(table)} at snapshot ${transaction.snapshotTs}, but before it could commit, ${other} ${verb} row ${keyText(by.key)}: ${outdated}.`,
+    remedy: 'Nothing was changed. Run it again on a new snapshot; db.transaction does so by itself, up to maxAttempts times.',
+  }
+}
+
+function kindOf({ read, overwrite }: Conflict, { level, ignored, wasPresent }: Explained): Explanation['kind'] {
+  if (level === 'snapshot') return 'write-write'
+  if (ignored.has(overwrite.key)) return 'stale-read'
+  if ('key' in read) return 'overwritten'
+  return overwrite.write !== 'delete' && !wasPresent(overwrite.key) ? 'phantom' : 'overwritten'
+}
+
+function describeRead(read: Read, show: (tuple: readonly unknown[]) => unknown): ReadDescription {
+  return 'key' in read ? { key: show(decodeKey(read.key).tuple) } : { range: describeRange(read.range, show) }
+}
+
+/** The bounds in the caller's terms. A bound that is the edge of its table is left out. */
+export function describeRange({ lo, hi }: KeyRange, show: (tuple: readonly unknown[]) => unknown): RangeDescription {
+  if (hi === `${lo}\xff`) {
+    const prefix = tupleOf(`${lo}\0`)
+    return prefix !== undefined && prefix.length > 0 ? { prefix: show(prefix) } : {}
+  }
+  const from = tupleOf(lo)
+  const after = from === undefined && lo.endsWith('\0') ? tupleOf(lo.slice(0, -1)) : undefined
+  const to = tupleOf(hi)
+  const upTo = to === undefined && hi.endsWith('\0') ? tupleOf(hi.slice(0, -1)) : undefined
+  return {
+    ...(from ? { gte: show(from) } : {}),
+    ...(after ? { gt: show(after) } : {}),
+    ...(to ? { lt: show(to) } : {}),
+    ...(upTo ? { lte: show(upTo) } : {}),
+  }
+}
+
+function tupleOf(bytes: string): readonly unknown[] | undefined {
+  try {
+    return decodeKey(asKey(bytes)).tuple
+  } catch {
+    return undefined // not a whole key: a prefix, or the edge of a table
+  }
+}
+
+function rangeText(range: RangeDescription): string {
+  const bounds = Object.entries(range).map(([bound, key]) => `${bound} ${keyText(key)}`)
+  return bounds.length === 0 ? 'the whole range' : `the range (${bounds.join(', ')})`
+}

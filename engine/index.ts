@@ -1,0 +1,26 @@
+/** The public surface of `premisedb`: every name that a program may rely on. */
+export { open } from './open.js'
+export type { OpenOptions } from './open.js'
+export type { Database, WriteOptions } from './database.js'
+export type { BeginOptions, TransactionOptions } from './options.js'
+export type { Transaction } from './transaction.js'
+export type { ManualTransaction } from './run.js'
+export type { Row, Rows } from './rows.js'
+export type { Durability } from './commit.js'
+export type { GuardMode } from './guard.js'
+export { row } from './table/definition.js'
+export type { Table } from './table/table.js'
+export type { BoundOf, KeyElementOf, KeyElementType, KeyOf, RangeOptions, TableDefinition } from './table/definition.js'
+export {
+  CancelledError,
+  ConflictError,
+  ConstraintError,
+  errorCodes,
+  LimitError,
+  PremiseError,
+  StorageError,
+  UsageError,
+} from './errors.js'
+export type { ErrorCode, Explanation, RangeDescription, ReadDescription, SchemaIssue } from './errors.js'
+export { levels } from '../isolation/types.js'
+export type { CommitTs, Level, SnapshotTs, WriteKind } from '../isolation/types.js'

@@ -1,0 +1,120 @@
+/**
+ * Rows of a range as a transaction sees them: the snapshot's rows with the transaction's own writes, as they were when iteration began, laid over them.
+ *
+ * Where reads are recorded, each step extends the recorded interval up to the key that was handed out, and exhaustion extends it over the whole range. When
+ * the snapshot moves (in this cursor's own step or in any other operation) prefetched rows are dropped and both sources are sought anew after the last
+ * key handed out: what lies between it and the cursor's position was never vouched for.
+ */
+import type { RangeRead } from '../isolation/read-set.js'
+import type { Key, KeyRange } from '../isolation/types.js'
+import type { Snapshot } from './store/epochs.js'
+import { SnapshotCursor, type OnNewer, type OnSeen } from './store/snapshot-cursor.js'
+import type { SortedMap } from './store/sorted-map.js'
+import type { Store } from './store/store.js'
+import type { Write } from './write-set.js'
+
+export interface RowCursorOptions {
+  readonly recorded?: RangeRead | undefined
+  readonly onNewer?: OnNewer | undefined
+  readonly onSeen?: OnSeen | undefined
+  readonly onClose?: (() => unknown) | undefined
+}
+
+export interface EncodedRow {
+  readonly key: Key
+  readonly value: Uint8Array
+}
+
+export class RowCursor {
+  readonly #store: Store
+  readonly #snapshot: Snapshot
+  readonly #ownsSnapshot: boolean
+  readonly #range: KeyRange
+  readonly #reverse: boolean
+  readonly #own: SortedMap<Write> | undefined
+  readonly #options: RowCursorOptions
+  readonly #rows: SnapshotCursor
+  #moves: number
+  /** The last key handed out. */
+  #last: Key | undefined
+  /** The last own write dealt with. */
+  #ownLast: Key | undefined
+  #closed = false
+
+  constructor(
+    store: Store,
+    { snapshot, owned }: { snapshot: Snapshot; owned: boolean },
+    range: KeyRange,
+    reverse: boolean,
+    own: SortedMap<Write> | undefined,
+    options: RowCursorOptions,
+  ) {
+    this.#store = store
+    this.#snapshot = snapshot
+    this.#ownsSnapshot = owned
+    this.#range = range
+    this.#reverse = reverse
+    this.#own = own
+    this.#options = options
+    this.#moves = snapshot.moves
+    this.#rows = new SnapshotCursor(store.epochs.window, snapshot, range, reverse, options)
+  }
+
+  /** The next row, or undefined when the range is exhausted (the cursor is then closed). */
+  next(): EncodedRow | undefined {
+    if (this.#closed) return undefined
+    for (;;) {
+      if (this.#snapshot.moves !== this.#moves) this.#seek()
+      const row = this.#rows.peek()
+      if (row === 'moved') continue
+      const own = this.#peekOwn()
+      if (row === undefined && own === undefined) {
+        this.#options.recorded?.exhausted()
+        this.close()
+        return undefined
+      }
+      if (own === undefined || (row !== undefined && this.#before(row.key, own.key))) {
+        this.#rows.take()
+        return this.#handOut(row!)
+      }
+      this.#ownLast = own.key
+      if (row?.key === own.key) this.#rows.take()
+      const { value } = own.write
+      if (value !== undefined) return this.#handOut({ key: own.key, value })
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    if (this.#ownsSnapshot) this.#store.epochs.release(this.#snapshot)
+    this.#options.onClose?.()
+  }
+
+  #handOut(row: EncodedRow): EncodedRow {
+    this.#last = row.key
+    this.#options.recorded?.consumedTo(row.key)
+    return row
+  }
+
+  #seek(): void {
+    this.#moves = this.#snapshot.moves
+    this.#ownLast = this.#last
+    this.#rows.seekAfter(this.#last, this.#range)
+  }
+
+  #peekOwn(): { key: Key; write: Write } | undefined {
+    if (this.#own === undefined) return undefined
+    const { lo, hi } = this.#range
+    const pair = this.#reverse
+      ? this.#own.nextLowerPair(this.#ownLast ?? hi)
+      : this.#ownLast === undefined
+        ? this.#own.getPairOrNextHigher(lo)
+        : this.#own.nextHigherPair(this.#ownLast)
+    return pair !== undefined && pair[0] >= lo && pair[0] < hi ? { key: pair[0], write: pair[1] } : undefined
+  }
+
+  #before(a: Key, b: Key): boolean {
+    return this.#reverse ? a > b : a < b
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * Checkpoints: moving durable versions from the window into LMDB, then trimming window and log behind them.
+ *
+ *   idle --request--> syncing --durable--> stepping --last step--> trimming --> idle
+ *
+ *   K-1  The target C is fixed before the first step and durable; each step writes, in key order, the newest version <= C of a key: never the head of its chain.
+ *   K-2  Only the last step writes `appliedTs = C`. Until then every snapshot reads through the last epoch's root, in which no step shows; a crash
+ *        between steps leaves F where it was, and replay of the log above F covers whatever the steps wrote.
+ *   K-3  C counts as a live snapshot from the moment it is fixed, so no version that a step needs leaves the window.
+ *   K-4  Log and window are cut only after the new root has been pinned and says itself that it holds C.
+ */
+import type { Environment } from '../environment.js'
+import { StorageError } from '../errors.js'
+import type { Limits } from '../limits.js'
+import type { RowBatch, RowFile } from '../lmdb/row-file.js'
+import { asKey, successor, type CommitTs, type Key } from '../../isolation/types.js'
+import type { Epochs } from './epochs.js'
+import { versionIn } from './window.js'
+
+/** Versions trimmed between two breaths of the event loop. */
+const trimSlice = 4_000
+/** Keys passed between two looks at the clock. */
+const keysPerLook = 32
+/** The longest rest between two steps while nobody waits for the checkpoint. */
+const restMaxMs = 20
+
+export interface CheckpointParts {
+  readonly rowFile: RowFile
+  readonly epochs: Epochs
+  readonly environment: Environment
+  readonly limits: Limits
+  readonly incarnation: number
+  /** Resolves when everything up to `ts` is on disk. */
+  readonly whenDurable: (ts: CommitTs) => Promise<void>
+  /** Called when the new root holds everything up to `ts`. */
+  readonly onApplied: (ts: CommitTs) => void
+  /** Called when a write to LMDB failed: the store must not go on. */
+  readonly onFailure: (error: unknown) => void
+}
+
+interface Run {
+  readonly target: CommitTs
+  /** Keys before this one are written. */
+  from: Key
+  stepping: boolean
+}
+
+export class Checkpointer {
+  readonly #parts: CheckpointParts
+  #running: Run | undefined
+  #stopped = false
+  #urgent = false
+
+  constructor(parts: CheckpointParts) {
+    this.#parts = parts
+  }
+
+  get running(): boolean {
+    return this.#running !== undefined
+  }
+
+  /** Begins a checkpoint of everything up to `target` unless one is under way. `urgent` steps do not rest. */
+  request(target: CommitTs, urgent: boolean): void {
+    this.#urgent ||= urgent
+    if (this.#running !== undefined || this.#stopped || target <= this.#parts.epochs.appliedTs) return
+    const run = this.#begin(target)
+    this.#parts.whenDurable(target).then(
+      () => this.#continue(run),
+      () => this.stop(),
+    )
+  }
+
+  /** Runs a checkpoint of everything up to `target`, which is durable, to its end before it returns; one that was under way is finished first. */
+  runSync(target: CommitTs): void {
+    const underway = this.#running
+    if (underway?.stepping) while (!this.#step(underway)) continue
+    else this.#leave()
+    if (target <= this.#parts.epochs.appliedTs || this.#stopped) return
+    const run = this.#begin(target)
+    while (!this.#step(run)) continue
+    while (this.#parts.epochs.trim(trimSlice)) continue
+  }
+
+  /** No further step will run. */
+  stop(): void {
+    this.#stopped = true
+    this.#leave()
+  }
+
+  #begin(target: CommitTs): Run {
+    this.#parts.epochs.live.enter(target)
+    this.#running = { target, from: asKey(''), stepping: false }
+    return this.#running
+  }
+
+  /** The run is over, complete or not. */
+  #leave(): void {
+    if (this.#running !== undefined) this.#parts.epochs.live.leave(this.#running.target)
+    this.#running = undefined
+  }
+
+  /** The next step of `run`, unless somebody finished it meanwhile. */
+  #continue(run: Run): void {
+    if (this.#running !== run) return
+    const { environment, limits } = this.#parts
+    const startedMs = environment.nowMs()
+    try {
+      if (this.#step(run)) {
+        environment.defer(() => this.#trim())
+        return
+      }
+    } catch {
+      return // onFailure has been told
+    }
+    const restMs = this.#urgent ? 0 : Math.min(environment.nowMs() - startedMs, restMaxMs, limits.stepMs * 2)
+    if (restMs < 1) environment.defer(() => this.#continue(run))
+    else environment.setTimer(() => this.#continue(run), restMs, 'background')
+  }
+
+  /** One native transaction. Returns whether the checkpoint is complete. */
+  #step(running: Run): boolean {
+    const { rowFile } = this.#parts
+    running.stepping = true
+    let done = false
+    try {
+      rowFile.write(batch => {
+        done = this.#fill(batch, running)
+      })
+      if (!done) return false
+      this.#takeOver(running.target)
+    } catch (error) {
+      this.stop()
+      this.#parts.onFailure(error)
+      throw error
+    }
+    return true
+  }
+
+  /** Writes versions of keys from `running.from` on until the step is full. Returns whether it reached the end. */
+  #fill(batch: RowBatch, running: Run): boolean {
+    const { epochs, environment, limits, incarnation } = this.#parts
+    const untilMs = environment.nowMs() + limits.stepMs
+    let sizeBytes = 0
+    for (let keys = 1; ; keys++) {
+      const key = epochs.window.keyFrom(running.from)
+      if (key === undefined) break
+      running.from = successor(key)
+      const version = versionIn(epochs.window.newest(key), epochs.appliedTs, running.target)
+      if (version !== undefined) {
+        if (version.value === undefined) batch.remove(key)
+        else batch.put(key, version.ts, version.value)
+        sizeBytes += key.length + (version.value?.length ?? 0)
+      }
+      if (sizeBytes >= limits.stepSizeBytes || (keys % keysPerLook === 0 && environment.nowMs() >= untilMs)) return false
+    }
+    batch.setMetadata({ appliedTs: running.target, incarnation })
+    return true
+  }
+
+  #takeOver(target: CommitTs): void {
+    const { epochs, rowFile, environment, onApplied } = this.#parts
+    const root = rowFile.pin()
+    if (root.appliedTs !== target) {
+      throw new StorageError('CORRUPT', `After a checkpoint of ${target} the newest root of the row file says ${root.appliedTs}.`)
+    }
+    epochs.advance(root, environment.nowMs())
+    this.#leave()
+    this.#urgent = false
+    onApplied(target)
+  }
+
+  #trim(): void {
+    if (!this.#stopped && this.#parts.epochs.trim(trimSlice)) this.#parts.environment.defer(() => this.#trim())
+  }
+}

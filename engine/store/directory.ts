@@ -1,0 +1,145 @@
+/**
+ * The database directory: what is in it, how it is created, and what is refused before any native code sees it.
+ *
+ *   premisedb         the marker: format name and version; written last at creation, so a directory that has it is complete
+ *   owner             the owner lock
+ *   rows.lmdb         rows (and rows.lmdb-lock, LMDB's own)
+ *   log/              the commit log's segments
+ */
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { openFlags, type Files } from '../environment.js'
+import { StorageError } from '../errors.js'
+
+export const formatVersion = 1
+const markerName = 'premisedb'
+const markerPattern = /^premisedb format (\d+)\n$/
+/** An LMDB file that holds nothing but an empty tree is smaller than this. */
+const emptyRowFileMaxBytes = 1_048_576
+
+export class Directory {
+  readonly path: string
+  readonly #files: Files
+  readonly temporary: boolean
+
+  private constructor(path: string, files: Files, temporary: boolean) {
+    this.path = path
+    this.#files = files
+    this.temporary = temporary
+  }
+
+  /** Finds or makes the directory itself (0700); looks at nothing in it. */
+  static prepare(path: string, files: Files): Directory {
+    if (path === ':memory:') return new Directory(files.mkdtempSync(join(tmpdir(), 'premisedb-')), files, true)
+    const stat = files.lstatSync(path, { throwIfNoEntry: false })
+    if (stat === undefined) {
+      const first = files.mkdirSync(path, { recursive: true, mode: 0o700 })!
+      for (let parent = dirname(resolve(path)); parent.length >= dirname(resolve(first)).length; parent = dirname(parent)) {
+        syncDirectory(files, parent)
+        if (parent === dirname(parent)) break
+      }
+    } else if (!stat.isDirectory() && !files.lstatSync(files.realpathSync(path)).isDirectory()) {
+      throw new StorageError('NOT_A_DATABASE', `${path} is not a directory. A database is a directory; give its path, or one that does not exist yet.`)
+    }
+    // One name for one directory: a path through links must not hide that two openers mean the same one.
+    return new Directory(files.realpathSync(path), files, false)
+  }
+
+  get ownerPath(): string {
+    return join(this.path, 'owner')
+  }
+
+  get rowsPath(): string {
+    return join(this.path, 'rows.lmdb')
+  }
+
+  get logPath(): string {
+    return join(this.path, 'log')
+  }
+
+  /** Refuses foreign and newer directories before a lock file is put into them. Returns whether a complete database is here. */
+  check(): 'complete' | 'empty' {
+    const marker = this.#readMarker()
+    if (marker === undefined) {
+      this.#refuseForeignFiles()
+      return 'empty'
+    }
+    const version = Number(markerPattern.exec(marker)?.[1])
+    if (Number.isNaN(version)) throw new StorageError('NOT_A_DATABASE', `${join(this.path, markerName)} is not the marker of a PremiseDB database.`)
+    if (version > formatVersion) {
+      throw new StorageError('FORMAT_TOO_NEW', `${this.path} has format ${version}; this version reads up to ${formatVersion}. Open it with a newer PremiseDB.`)
+    }
+    return 'complete'
+  }
+
+  /** Removes what an interrupted creation left. Only for a directory that `check` called empty, under the owner lock. */
+  clearIncomplete(): void {
+    for (const path of [this.rowsPath, `${this.rowsPath}-lock`, this.logPath]) this.#files.rmSync(path, { recursive: true, force: true })
+  }
+
+  /** Creation is complete: everything in the directory is on disk, and then the marker. */
+  writeMarker(): void {
+    syncDirectory(this.#files, this.path)
+    const files = this.#files
+    const temporary = join(this.path, `${markerName}.new`)
+    const fd = files.openSync(temporary, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_TRUNC | openFlags.O_NOFOLLOW, 0o600)
+    try {
+      files.writeSync(fd, `premisedb format ${formatVersion}\n`)
+      files.fdatasyncSync(fd)
+    } finally {
+      files.closeSync(fd)
+    }
+    files.renameSync(temporary, join(this.path, markerName))
+    syncDirectory(files, this.path)
+  }
+
+  /** Removes a temporary database. */
+  remove(): void {
+    this.#files.rmSync(this.path, { recursive: true, force: true })
+  }
+
+  #readMarker(): string | undefined {
+    const path = join(this.path, markerName)
+    let fd: number
+    try {
+      fd = this.#files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw new StorageError('NOT_A_DATABASE', `The marker ${path} cannot be read.`, { cause: error })
+    }
+    try {
+      const text = Buffer.alloc(64)
+      return text.toString('utf8', 0, this.#files.readSync(fd, text, 0, text.length, 0))
+    } finally {
+      this.#files.closeSync(fd)
+    }
+  }
+
+  /** Without a marker the directory may hold nothing but what an interrupted creation can have left. */
+  #refuseForeignFiles(): void {
+    const ours = new Set(['owner', 'rows.lmdb', 'rows.lmdb-lock', 'log', `${markerName}.new`])
+    const names = this.#files.readdirSync(this.path)
+    const foreign = names.find(name => !ours.has(name))
+    if (foreign !== undefined) {
+      throw new StorageError(
+        'NOT_A_DATABASE',
+        `${this.path} holds ${JSON.stringify(foreign)} and is not a PremiseDB database. Give an empty directory, or a path that does not exist yet.`,
+      )
+    }
+    const size = this.#files.lstatSync(this.rowsPath, { throwIfNoEntry: false })?.size ?? 0
+    const segments = names.includes('log') ? this.#files.readdirSync(this.logPath) : []
+    if (size > emptyRowFileMaxBytes || segments.length > 0) {
+      throw new StorageError('NOT_A_DATABASE', `${this.path} holds rows but its marker file "${markerName}" is gone. Put the marker back, or restore a backup.`)
+    }
+  }
+}
+
+/** Makes the directory's entries durable. */
+export function syncDirectory(files: Files, path: string): void {
+  const fd = files.openSync(path, openFlags.O_RDONLY | openFlags.O_DIRECTORY)
+  try {
+    files.fsyncSync(fd)
+  } finally {
+    files.closeSync(fd)
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * The store: one keyspace of multi-version rows. Above it transactions decide; here their write sets are installed, made durable, and read back at any
+ * live snapshot.
+ *
+ *   S-1  One order: a commit is installed in the window, visible and appended to the log in one synchronous stretch, at the next timestamp.
+ *   S-2  durableTs <= visibleTs. What is visible may not be durable yet; who hands out a result waits for what the result has seen.
+ *   S-3  After a failed write or sync nothing more is accepted or shown until the database is opened again.
+ */
+import type { Environment } from '../environment.js'
+import { LimitError, StorageError } from '../errors.js'
+import type { Limits } from '../limits.js'
+import type { RowFile } from '../lmdb/row-file.js'
+import type { CommitLog } from '../log/commit-log.js'
+import { asTs, type CommitTs, type Key } from '../../isolation/types.js'
+import { Checkpointer } from './checkpoint.js'
+import type { Directory } from './directory.js'
+import type { Epochs, Snapshot } from './epochs.js'
+import type { OwnerLock } from './owner-lock.js'
+import { versionIn } from './window.js'
+
+/** What a snapshot holds at a key: a version (its value undefined for a tombstone). */
+export interface SeenVersion {
+  readonly ts: CommitTs
+  readonly value: Uint8Array | undefined
+}
+
+/** The newest value of each key of a write set; undefined deletes. */
+export type RowWrites = ReadonlyMap<Key, Uint8Array | undefined>
+
+export interface StoreParts {
+  readonly directory: Directory
+  readonly lock: OwnerLock
+  readonly rowFile: RowFile
+  readonly epochs: Epochs
+  readonly log: CommitLog
+  readonly environment: Environment
+  readonly limits: Limits
+  readonly incarnation: number
+  /** Every timestamp up to this one was given before, or may have been. */
+  readonly lastTs: CommitTs
+  /** Size in the window of what recovery put there. */
+  readonly recoveredSizeBytes: number
+}
+
+export type StoreState = { readonly is: 'open' } | { readonly is: 'closing' | 'closed' } | { readonly is: 'failed'; readonly cause: unknown }
+
+export class Store {
+  readonly epochs: Epochs
+  readonly #parts: StoreParts
+  readonly #checkpointer: Checkpointer
+  readonly #startTs: CommitTs
+  #state: StoreState = { is: 'open' }
+  #visibleTs: CommitTs
+  #relaxedTs: CommitTs
+  /** Window bytes ever installed, and how many of them the current root covers. */
+  #installedBytes: number
+  #appliedBytes = 0
+  #targetBytes = 0
+  #ageTimer: (() => void) | undefined
+  #waitingForRoom: (() => void)[] = []
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts
+    this.epochs = parts.epochs
+    this.#startTs = parts.lastTs
+    this.#visibleTs = parts.lastTs
+    this.#relaxedTs = parts.lastTs
+    this.#installedBytes = parts.recoveredSizeBytes
+    this.#checkpointer = new Checkpointer({
+      ...parts,
+      whenDurable: ts => this.whenDurable(ts),
+      onApplied: ts => this.#onApplied(ts),
+      onFailure: error => this.fail(error),
+    })
+    if (parts.recoveredSizeBytes > 0) this.#startAgeTimer()
+  }
+
+  get visibleTs(): CommitTs {
+    return this.#visibleTs
+  }
+
+  get durableTs(): CommitTs {
+    return asTs(Math.max(this.#parts.log.durableTs, this.#startTs))
+  }
+
+  /** The newest commit whose caller was told of it, durable or relaxed. */
+  get acknowledgedTs(): CommitTs {
+    return asTs(Math.max(this.durableTs, this.#relaxedTs))
+  }
+
+  /** Throws `POISONED` or `CLOSED` where the store cannot be used. */
+  assertUsable(): void {
+    switch (this.#state.is) {
+      case 'open':
+        return
+      case 'failed':
+        throw new StorageError(
+          'POISONED',
+          'A write or sync to disk failed earlier, so the database has stopped: nothing was committed. Close it, look at the disk, and open it again.',
+          { cause: this.#state.cause },
+        )
+      case 'closing':
+      case 'closed':
+        throw new StorageError('CLOSED', 'The database is closed. Open it again to go on.')
+    }
+  }
+
+  /** What `key` holds at the snapshot; undefined where nothing is known of it. Throws `SNAPSHOT_TOO_OLD`, `CORRUPT`. */
+  read(snapshot: Snapshot, key: Key): SeenVersion | undefined {
+    const { root } = snapshot
+    return versionIn(this.epochs.window.newest(key), snapshot.appliedTs, snapshot.ts) ?? root.get(key)
+  }
+
+  /**
+   * Makes sure that a write set of this size can be installed and logged. The last thing that may fail: throws `DISK_FULL`, or `POISONED`; nothing was changed.
+   */
+  reserve(sizeBytes: number): void {
+    if (this.#visibleTs - this.durableTs >= this.#parts.limits.unsyncedCommits) this.flushSync()
+    this.#parts.log.reserve(sizeBytes)
+  }
+
+  /** Installs a validated write set at the next timestamp and appends it to the log. Cannot fail after `reserve`. */
+  install(writes: RowWrites, durability: 'durable' | 'relaxed'): CommitTs {
+    const ts = asTs(this.#visibleTs + 1)
+    const commit = this.epochs.window.install(ts, writes, this.durableTs)
+    this.epochs.install(commit)
+    this.#visibleTs = ts
+    this.#installedBytes += commit.sizeBytes
+    this.#parts.log.append({ ts, writes: commit.versions }, durability === 'relaxed')
+    if (durability === 'relaxed') this.#relaxedTs = ts
+    this.#checkpointIfDue()
+    return ts
+  }
+
+  /** Resolves when everything up to `ts` is on disk, and sees to it that it will be. Rejects with `COMMIT_UNKNOWN` or `POISONED`. */
+  whenDurable(ts: CommitTs): Promise<void> {
+    return ts <= this.durableTs ? Promise.resolve() : this.#parts.log.whenDurable(ts)
+  }
+
+  /** Returns when everything visible is on disk. Throws `COMMIT_UNKNOWN` or `POISONED`. */
+  flushSync(): void {
+    this.#parts.log.flushSync()
+  }
+
+  /** Undefined where a commit may go on at once; else a promise of room in the window (back-pressure while a checkpoint catches up). */
+  room(): Promise<void> | undefined {
+    if (!this.#isFull) return undefined
+    this.#requestCheckpoint(true)
+    return new Promise(resolve => this.#waitingForRoom.push(resolve))
+  }
+
+  /** Makes room in the window before it returns. */
+  makeRoomSync(): void {
+    if (this.#isFull) this.#checkpointSync()
+  }
+
+  /** Stops the store for good (S-3). */
+  fail(cause: unknown): void {
+    if (this.#state.is === 'failed' || this.#state.is === 'closed') return
+    this.#state = { is: 'failed', cause }
+    this.#checkpointer.stop()
+    this.#releaseWaiting()
+  }
+
+  /** Finishes what was accepted: syncs it, checkpoints it, marks the log as cleanly closed. Settles after a failure too. */
+  async close(): Promise<void> {
+    if (this.#state.is === 'closing' || this.#state.is === 'closed') return
+    const failed = this.#state.is === 'failed'
+    if (!failed) this.#state = { is: 'closing' }
+    this.#ageTimer?.()
+    const { log, rowFile, lock, directory } = this.#parts
+    let failure: { readonly error: unknown } | undefined
+    try {
+      if (!failed && !directory.temporary) {
+        await this.whenDurable(this.#visibleTs)
+        this.#checkpointSync()
+        await log.close(true)
+      } else await log.close(false)
+    } catch (error) {
+      failure = { error }
+      await log.close(false)
+    }
+    this.#checkpointer.stop()
+    this.#releaseWaiting()
+    this.epochs.close()
+    await rowFile.close()
+    lock.release()
+    if (directory.temporary) directory.remove()
+    this.#state = { is: 'closed' }
+    if (failure !== undefined) throw failure.error
+  }
+
+  get #unappliedBytes(): number {
+    return this.#installedBytes - this.#appliedBytes
+  }
+
+  get #isFull(): boolean {
+    return this.#state.is === 'open' && this.#unappliedBytes > this.#parts.limits.windowSizeBytes
+  }
+
+  #checkpointIfDue(): void {
+    const { limits, log } = this.#parts
+    if (this.#unappliedBytes > limits.windowCheckpointSizeBytes || log.sizeBytes > limits.logCheckpointSizeBytes) this.#requestCheckpoint(false)
+    else if (this.#ageTimer === undefined) this.#startAgeTimer()
+  }
+
+  #startAgeTimer(): void {
+    const { environment, limits } = this.#parts
+    this.#ageTimer = environment.setTimer(() => {
+      this.#ageTimer = undefined
+      if (this.#state.is === 'open') this.#requestCheckpoint(false)
+    }, limits.checkpointAgeMs, 'background')
+  }
+
+  #requestCheckpoint(urgent: boolean): void {
+    if (!this.#checkpointer.running) this.#targetBytes = this.#installedBytes
+    this.#checkpointer.request(this.#visibleTs, urgent)
+  }
+
+  #checkpointSync(): void {
+    this.flushSync()
+    this.#targetBytes = this.#installedBytes
+    this.#checkpointer.runSync(this.#visibleTs)
+  }
+
+  #onApplied(ts: CommitTs): void {
+    this.#appliedBytes = this.#targetBytes
+    this.#ageTimer?.()
+    this.#ageTimer = undefined
+    this.#parts.log.trim(ts)
+    this.#releaseWaiting()
+    if (ts < this.#visibleTs && this.#state.is === 'open') this.#checkpointIfDue()
+  }
+
+  #releaseWaiting(): void {
+    const waiting = this.#waitingForRoom
+    this.#waitingForRoom = []
+    for (const resolve of waiting) resolve()
+  }
+}
+
+/** The size a write set will take in the log; the limit of one transaction is stated in it. Throws `TRANSACTION_TOO_LARGE`. */
+export function checkTransactionSize(sizeBytes: number, writes: number, limits: Limits): void {
+  if (sizeBytes > limits.transactionSizeBytes || writes > limits.transactionWrites) {
+    throw new LimitError(
+      'TRANSACTION_TOO_LARGE',
+      `The transaction would write ${writes} rows in ${sizeBytes} bytes; the limits are ${limits.transactionWrites} rows and ` +
+        `${limits.transactionSizeBytes} bytes. Nothing was changed; split the work into several transactions.`,
+    )
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * The window: version chains, newest first, of recently committed keys. Readers look here before LMDB.
+ *
+ *   W-1  Every version newer than the current epoch's root is here, but for those that no snapshot, now or later, can ask for (W-3).
+ *   W-2  A version that is in the current epoch's root stays while a live snapshot's interval (F, S] contains it (`Epochs` decides; `remove` obeys).
+ *   W-3  A version may leave early when its successor is durable and nobody reads at a timestamp between the two: every later snapshot and every later
+ *        checkpoint target is at or above the durable timestamp, so it will meet the successor first. This keeps the chain of a hot row short.
+ *
+ * Keys in order stand in a B+ tree, entered once per key.
+ */
+import type { CommitTs, Key } from '../../isolation/types.js'
+import type { LiveSnapshots } from './live-snapshots.js'
+import { sortedMap } from './sorted-map.js'
+
+export interface Version {
+  readonly key: Key
+  readonly ts: CommitTs
+  /** Undefined is a tombstone: the row was deleted. */
+  readonly value: Uint8Array | undefined
+  older: Version | undefined
+  /** No longer in its chain. */
+  gone: boolean
+}
+
+export interface WindowCommit {
+  readonly ts: CommitTs
+  readonly versions: readonly Version[]
+  readonly sizeBytes: number
+}
+
+/** Memory of a version beside its key and value: objects, Map and tree entries; estimated on V8. */
+const versionOverheadBytes = 250
+/** Chain links looked at per installed version. */
+const pruneMax = 4
+
+export class Window {
+  readonly #heads = new Map<Key, Version>()
+  readonly #sorted = sortedMap<undefined>()
+  readonly #live: LiveSnapshots
+  #sizeBytes = 0
+
+  constructor(live: LiveSnapshots) {
+    this.#live = live
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  /** Keys that have a version here. */
+  get keyCount(): number {
+    return this.#heads.size
+  }
+
+  newest(key: Key): Version | undefined {
+    return this.#heads.get(key)
+  }
+
+  /** The least key that is at least `key`. */
+  keyFrom(key: Key): Key | undefined {
+    return this.#sorted.getPairOrNextHigher(key)?.[0]
+  }
+
+  /** The greatest key less than `key`. */
+  keyBefore(key: Key): Key | undefined {
+    return this.#sorted.nextLowerKey(key)
+  }
+
+  /** Makes a commit's writes the newest versions of their keys. Cannot fail. `durableTs` as of now, for W-3. */
+  install(ts: CommitTs, writes: ReadonlyMap<Key, Uint8Array | undefined>, durableTs: CommitTs): WindowCommit {
+    const versions: Version[] = []
+    let sizeBytes = 0
+    for (const [key, value] of writes) {
+      const older = this.#heads.get(key)
+      const version: Version = { key, ts, value, older, gone: false }
+      this.#heads.set(key, version)
+      if (older === undefined) this.#sorted.set(key, undefined)
+      else this.#prune(older, durableTs)
+      sizeBytes += versionSizeBytes(version)
+      versions.push(version)
+    }
+    this.#sizeBytes += sizeBytes
+    return { ts, versions, sizeBytes }
+  }
+
+  /** Takes one version out of its chain. */
+  remove(version: Version): void {
+    if (version.gone) return
+    const head = this.#heads.get(version.key)!
+    if (head === version) {
+      if (version.older !== undefined) this.#heads.set(version.key, version.older)
+      else {
+        this.#heads.delete(version.key)
+        this.#sorted.delete(version.key)
+      }
+    } else {
+      let newer = head
+      while (newer.older !== version) newer = newer.older!
+      newer.older = version.older
+    }
+    this.#drop(version)
+  }
+
+  #prune(newer: Version, durableTs: CommitTs): void {
+    for (let i = 0; i < pruneMax; i++) {
+      const older = newer.older
+      if (older === undefined) return
+      if (newer.ts <= durableTs && !this.#live.someIn(older.ts, newer.ts)) {
+        newer.older = older.older
+        this.#drop(older)
+      } else newer = older
+    }
+  }
+
+  #drop(version: Version): void {
+    version.gone = true
+    version.older = undefined
+    this.#sizeBytes -= versionSizeBytes(version)
+  }
+}
+
+/** The newest version in `(afterTs, ts]` of a chain. */
+export function versionIn(head: Version | undefined, afterTs: CommitTs, ts: CommitTs): Version | undefined {
+  let version = head
+  while (version !== undefined && version.ts > ts) version = version.older
+  return version !== undefined && version.ts > afterTs ? version : undefined
+}
+
+export function versionSizeBytes({ key, value }: Pick<Version, 'key' | 'value'>): number {
+  return key.length + (value?.length ?? 0) + versionOverheadBytes
+}

@@ -1,0 +1,220 @@
+/** The handle that a transaction's body gets: every operation of contracts between a body and its attempt. */
+import type { Attempt } from './attempt.js'
+import { ConstraintError, UsageError } from './errors.js'
+import { countRows, firstRow, forEachKey, readRow, reversed, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
+import { keyText, type TableCodec } from './table/codec.js'
+import type { RangeOptions } from './table/definition.js'
+import { Table } from './table/table.js'
+import type { Key, WriteKind } from '../isolation/types.js'
+
+/**
+ * A running transaction. Reads are synchronous, see the transaction's snapshot with its own writes over it, and at level `serializable` are part of its premise: rows found,
+ * rows found absent, and the whole stretch of a range that was looked at. Writes are kept until the commit.
+ *
+ * Every operation may throw `CONFLICT` (the premise is already outdated), `TRANSACTION_ENDED`, `SAVEPOINT_ACTIVE`, `TIMEOUT`, `CANCELLED`, `POISONED`, `CLOSED`,
+ * `SNAPSHOT_TOO_OLD`, `INVALID_KEY`, `KEY_TOO_LARGE`, `FOREIGN_TABLE`; every write also `READ_ONLY`, `INVALID_VALUE`, `VALUE_TOO_LARGE`, `SCHEMA`, `TRANSACTION_TOO_LARGE`.
+ */
+export class Transaction {
+  /** Counts from 1; a body that runs again after a conflict sees a higher number. */
+  readonly attempt: number
+  readonly #attempt: Attempt
+  readonly #source: RowSource
+
+  /** @internal */
+  constructor(attempt: Attempt, number: number) {
+    this.attempt = number
+    this.#attempt = attempt
+    attempt.handles.push(this)
+    this.#source = {
+      assertActive: () => attempt.assertActive(this),
+      get: key => attempt.view.get(key),
+      open: (range, reverse) => attempt.view.open(range, reverse),
+    }
+  }
+
+  /** The row, or undefined where it is absent. Either way it is relied on. */
+  get<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): Out | undefined {
+    return readRow(this.#source, this.#use(table), key)
+  }
+
+  /** The rows of several keys, in the order of the keys. */
+  getMany<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, keys: Iterable<NoInfer<K>>): (Out | undefined)[] {
+    const codec = this.#use(table)
+    return Array.from(keys, key => readRow(this.#source, codec, key))
+  }
+
+  /** Whether the row is there. Relied on as `get` is. */
+  has<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): boolean {
+    return this.#attempt.view.get(this.#use(table).encodeKey(key)) !== undefined
+  }
+
+  /** The rows of a range. What is relied on grows with each step: up to the last row taken, or all of the range once it is exhausted. */
+  range<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Rows<K, Out> {
+    return rowsOf(this.#source, this.#use(table), options)
+  }
+
+  /** How many rows a range holds. Relies on all of the range. */
+  count<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): number {
+    return countRows(this.#source, this.#use(table), options)
+  }
+
+  /** The first row of a range. Relies on the range up to that row. */
+  first<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
+    return firstRow(this.#source, this.#use(table), options)
+  }
+
+  /** The last row of a range. Relies on the range from that row on. */
+  last<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
+    return firstRow(this.#source, this.#use(table), reversed(options))
+  }
+
+  /** Writes the row whatever was there. Blind: relies on nothing, so at `serializable` it never conflicts. */
+  put<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>, value: NoInfer<In>): void {
+    const codec = this.#useToWrite(table)
+    this.#write(codec.encodeKey(key), codec.encodeValue(value, key), 'put')
+  }
+
+  /** Removes the row, if there is one. Blind, as `put`. */
+  delete<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): void {
+    this.#write(this.#useToWrite(table).encodeKey(key), undefined, 'delete')
+  }
+
+  /** Writes a row that must be absent, which is relied on. Throws `ROW_EXISTS`. */
+  insert<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>, value: NoInfer<In>): void {
+    const codec = this.#useToWrite(table)
+    const encoded = codec.encodeKey(key)
+    const bytes = codec.encodeValue(value, key)
+    if (this.#readForWrite(encoded, 'absent') !== undefined) {
+      throw new ConstraintError('ROW_EXISTS', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} exists already.`, { table: table.name, key })
+    }
+    this.#write(encoded, bytes, 'insert')
+  }
+
+  /** Replaces a row by what `change` makes of it; the row is relied on. Throws `ROW_ABSENT`. */
+  update<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>, change: (value: Out) => NoInfer<In>): void {
+    const codec = this.#useToWrite(table)
+    const encoded = codec.encodeKey(key)
+    const bytes = this.#readForWrite(encoded, 'present')
+    if (bytes === undefined) {
+      throw new ConstraintError('ROW_ABSENT', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} is absent.`, { table: table.name, key })
+    }
+    const next = change(codec.decodeValue(bytes, encoded))
+    this.#source.assertActive()
+    this.#write(encoded, codec.encodeValue(next, key), 'put')
+  }
+
+  /**
+   * Writes `next` (undefined deletes) where the row equals `expected` (undefined: absent), compared as encoded; returns whether it did. The row is relied on
+   * either way.
+   */
+  compareAndSet<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>, expected: NoInfer<Out> | undefined, next: NoInfer<In> | undefined): boolean {
+    const codec = this.#useToWrite(table)
+    const encoded = codec.encodeKey(key)
+    const value = expected === undefined ? undefined : codec.encodeUnchecked(expected)
+    const bytes = next === undefined ? undefined : codec.encodeValue(next, key)
+    const present = this.#attempt.view.get(encoded)
+    const equal = present === undefined || value === undefined ? present === value : Buffer.compare(present, value) === 0
+    if (!equal) return false
+    this.#condition(encoded, { value })
+    this.#write(encoded, bytes, bytes === undefined ? 'delete' : 'put')
+    return true
+  }
+
+  /** Deletes the rows of a range and returns how many there were. Relies on all of the range (up to the limit, where one is given). */
+  deleteRange<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): number {
+    const codec = this.#useToWrite(table)
+    const keys: Key[] = []
+    forEachKey(this.#source, codec, options, key => keys.push(key))
+    for (const key of keys) this.#write(key, undefined, 'delete')
+    const { range, limit } = codec.range(options)
+    if (limit === Infinity) this.#attempt.writes.deletedRanges.push(range)
+    return keys.length
+  }
+
+  /** Calls `hook` once the transaction is durable (for a relaxed one: installed), before its promise resolves; never for an attempt that failed. */
+  onCommit(hook: () => void): void {
+    this.#source.assertActive()
+    if (typeof hook !== 'function') throw new UsageError('INVALID_ARGUMENT', 'tx.onCommit needs a function.')
+    this.#attempt.hooks.push(hook)
+  }
+
+  /**
+   * Runs `body` as a savepoint: if it throws or rejects, its writes and its onCommit hooks are dropped, its reads stay relied on, and the error is thrown
+   * on. One at a time; meanwhile the outer handle throws `SAVEPOINT_ACTIVE`. A savepoint is never retried: a conflict ends the whole transaction.
+   */
+  transaction<T>(body: (tx: Transaction) => Promise<T>): Promise<T>
+  transaction<T>(body: (tx: Transaction) => T): T
+  transaction<T>(body: (tx: Transaction) => T | Promise<T>): T | Promise<T> {
+    this.#source.assertActive()
+    if (typeof body !== 'function') throw new UsageError('INVALID_ARGUMENT', 'tx.transaction needs a function.')
+    const attempt = this.#attempt
+    const mark = attempt.writes.mark()
+    const hooks = attempt.hooks.length
+    const child = new Transaction(attempt, this.attempt)
+    const end = (kept: boolean): void => {
+      // The attempt may have ended meanwhile (deadline, signal, an outer commit); then there is nothing to undo.
+      if (!attempt.isOpen) return
+      attempt.handles.length = attempt.handles.indexOf(this) + 1
+      if (kept) return
+      attempt.writes.undoTo(mark)
+      attempt.hooks.length = hooks
+    }
+    let result: T | Promise<T>
+    try {
+      result = attempt.engine.guard.inside(() => body(child))
+    } catch (error) {
+      end(false)
+      throw error
+    }
+    if (!isPromise(result)) {
+      end(true)
+      return result
+    }
+    return Promise.resolve(result).then(
+      value => {
+        end(true)
+        return value
+      },
+      (error: unknown) => {
+        end(false)
+        throw error
+      },
+    )
+  }
+
+  #use<K, In, Out, Bound>(table: Table<K, In, Out, Bound>): TableCodec<K, In, Out, Bound> {
+    this.#source.assertActive()
+    const codec = Table.codecOf(table, this.#attempt.engine)
+    this.#attempt.useTable(codec)
+    return codec
+  }
+
+  #useToWrite<K, In, Out, Bound>(table: Table<K, In, Out, Bound>): TableCodec<K, In, Out, Bound> {
+    const codec = this.#use(table)
+    this.#attempt.assertMayWrite()
+    return codec
+  }
+
+  /** Reads a row that a conditional write depends on, and notes the condition it will have to meet at commit if it is met now. */
+  #readForWrite(key: Key, expect: 'absent' | 'present'): Uint8Array | undefined {
+    const value = this.#attempt.view.get(key)
+    if ((value === undefined) === (expect === 'absent')) this.#condition(key, expect)
+    return value
+  }
+
+  /** A condition on a row that the transaction has written itself says nothing of others. */
+  #condition(key: Key, expect: 'absent' | 'present' | { readonly value: Uint8Array | undefined }): void {
+    const { writes, view } = this.#attempt
+    if (view.policy.conditionsAtCommit && writes.get(key) === undefined) writes.conditions.push({ key, expect })
+  }
+
+  #write(key: Key, value: Uint8Array | undefined, kind: WriteKind): void {
+    this.#attempt.assertMayWrite()
+    this.#attempt.writes.set(key, { value, kind })
+  }
+}
+
+/** Anything that can be awaited. */
+export function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}

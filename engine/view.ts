@@ -1,0 +1,177 @@
+/**
+ * What one attempt of a transaction sees: its snapshot, its own writes over it, and the record of what it relied on.
+ *
+ *   V-1  Every read that the body can learn anything from is recorded before its result is handed out (levels that track). Reading back an own write made
+ *        blindly is none: it says nothing of others.
+ *   V-2  When a read meets a version newer than the snapshot, that is noted at once (the literature's MVCC-ignored write). If everything relied on so far still
+ *        holds at the present, the snapshot moves there, the read included; so every outcome is the view of one timestamp.
+ *   V-3  If it no longer holds, the transaction can still end as a reader at its snapshot. Once it writes it is doomed, at once.
+ */
+import { RowCursor } from './row-cursor.js'
+import type { SeenVersion, Store } from './store/store.js'
+import type { Snapshot } from './store/epochs.js'
+import type { Version } from './store/window.js'
+import type { WriteSet } from './write-set.js'
+import type { ConflictIndex, Overwrite } from '../isolation/conflict-index.js'
+import type { Policy } from '../isolation/policy.js'
+import { ReadSet } from '../isolation/read-set.js'
+import { findConflict, type Conflict } from '../isolation/validate.js'
+import { noTs, type CommitTs, type Key, type KeyRange } from '../isolation/types.js'
+
+/** Ignored writes remembered for explanations. */
+const ignoredMax = 64
+
+export interface ViewParts {
+  readonly store: Store
+  readonly index: ConflictIndex
+  readonly policy: Policy
+  readonly readOnly: boolean
+  readonly writes: WriteSet
+  /** Turns a conflict found while reading into the error that ends the transaction. */
+  readonly doom: (conflict: Conflict, view: View) => Error
+}
+
+export class View {
+  readonly policy: Policy
+  readonly snapshot: Snapshot
+  /** Where the snapshot was at first. */
+  readonly beganTs: CommitTs
+  readonly reads: ReadSet = new ReadSet()
+  /** Writes that a read passed over because they are newer than the snapshot, by key. */
+  readonly ignored: Map<Key, Overwrite> = new Map()
+  readonly #parts: ViewParts
+  readonly #tracks: boolean
+  readonly #cursors = new Set<RowCursor>()
+  #seenTs: CommitTs = noTs
+  #lost: Conflict | undefined
+
+  /** Begins at the newest visible commit; a read-only view at the newest acknowledged one, so that its results need not wait for the disk. */
+  constructor(parts: ViewParts) {
+    this.#parts = parts
+    this.policy = parts.policy
+    this.#tracks = parts.policy.tracksReads && !parts.readOnly
+    const { store } = parts
+    this.beganTs = parts.readOnly ? store.acknowledgedTs : store.visibleTs
+    this.snapshot = store.epochs.acquire(this.beganTs, parts.policy.oneSnapshot && !parts.readOnly)
+  }
+
+  /** The newest version that any read met, tombstones included: what has been handed out is durable when this is. */
+  get seenTs(): CommitTs {
+    return this.#seenTs
+  }
+
+  /** A row as the transaction sees it, encoded; undefined where it is absent. */
+  get(key: Key): Uint8Array | undefined {
+    const own = this.#parts.writes.get(key)
+    if (own !== undefined) return own.value
+    return this.getCommitted(key)
+  }
+
+  /** As `get`, but beneath the transaction's own writes. */
+  getCommitted(key: Key): Uint8Array | undefined {
+    this.#renew()
+    this.rely(key)
+    return this.#saw(this.#parts.store.read(this.snapshot, key))?.value
+  }
+
+  /** Records a key as read (levels that track) without looking at its value. */
+  rely(key: Key): void {
+    if (!this.#tracks || this.reads.points.has(key)) return
+    const newest = this.#parts.store.epochs.window.newest(key)
+    if (newest !== undefined && newest.ts > this.snapshot.ts) this.#meetNewer(newest)
+    this.reads.addPoint(key)
+  }
+
+  /** Rows of a range, own writes as they are now. The cursor is released when it is exhausted, closed, or the view is. */
+  open(range: KeyRange, reverse: boolean): RowCursor {
+    this.#renew()
+    const { store, writes } = this.#parts
+    const cursor: RowCursor = new RowCursor(store, this.#cursorSnapshot(), range, reverse, writes.sorted(), {
+      recorded: this.#tracks ? this.reads.addRange(range, reverse) : undefined,
+      onNewer: this.#tracks ? newest => this.#meetNewer(newest) : undefined,
+      onSeen: ts => this.#noteSeen(ts),
+      onClose: () => this.#cursors.delete(cursor),
+    })
+    this.#cursors.add(cursor)
+    return cursor
+  }
+
+  /** To be called before the first effect of every write. Throws where the premise is known to be outdated (V-3). */
+  assertMayWrite(): void {
+    if (this.#lost !== undefined) throw this.#parts.doom(this.#lost, this)
+  }
+
+  /** The first thing relied on that changed between the snapshot and the present. The snapshot is at or above the index's floor. */
+  findConflict(): Conflict | undefined {
+    return findConflict(this.reads, this.#parts.index, this.snapshot.ts, key => this.isSame(key))
+  }
+
+  /** Whether a key holds at the present what it holds at the snapshot: the read's second chance. */
+  isSame(key: Key): boolean {
+    const { store } = this.#parts
+    const present = store.epochs.acquire(store.visibleTs, false)
+    try {
+      const now = this.#saw(store.read(present, key))
+      return sameValue(store.read(this.snapshot, key), now)
+    } finally {
+      store.epochs.release(present)
+    }
+  }
+
+  /** Moves the snapshot to `ts`, up to which everything relied on is known to hold. */
+  moveTo(ts: CommitTs): void {
+    this.#parts.store.epochs.move(this.snapshot, ts)
+  }
+
+  release(): void {
+    for (const cursor of this.#cursors) cursor.close()
+    this.#parts.store.epochs.release(this.snapshot)
+  }
+
+  /** A level without a snapshot of its own reads each time at the newest visible commit. */
+  #renew(): void {
+    const { store, readOnly } = this.#parts
+    if (!this.policy.oneSnapshot) this.moveTo(readOnly ? store.acknowledgedTs : store.visibleTs)
+  }
+
+  /** An iterator stays at the commit it began at, also where the next operation moves on. */
+  #cursorSnapshot(): { snapshot: Snapshot; owned: boolean } {
+    if (this.policy.oneSnapshot) return { snapshot: this.snapshot, owned: false }
+    return { snapshot: this.#parts.store.epochs.acquire(this.snapshot.ts, false), owned: true }
+  }
+
+  /** V-2. Returns whether the snapshot moved. */
+  #meetNewer(newest: Version): boolean {
+    const { store, index, writes, doom } = this.#parts
+    if (this.#lost === undefined && this.snapshot.ts >= index.floor) {
+      const conflict = this.findConflict()
+      if (conflict === undefined) {
+        this.moveTo(store.visibleTs)
+        return true
+      }
+      this.#lost = conflict
+    }
+    if (this.ignored.size < ignoredMax && newest.ts > index.floor) {
+      const overwrite = index.overwriteOf(newest.key, this.snapshot.ts)
+      if (overwrite) this.ignored.set(newest.key, overwrite)
+    }
+    if (this.#lost !== undefined && !writes.isEmpty) throw doom(this.#lost, this)
+    return false
+  }
+
+  #saw(seen: SeenVersion | undefined): SeenVersion | undefined {
+    if (seen !== undefined) this.#noteSeen(seen.ts)
+    return seen
+  }
+
+  #noteSeen(ts: CommitTs): void {
+    if (ts > this.#seenTs) this.#seenTs = ts
+  }
+}
+
+/** Two versions say the same: both absent, or equal bytes. */
+export function sameValue(a: SeenVersion | undefined, b: SeenVersion | undefined): boolean {
+  const left = a?.value
+  const right = b?.value
+  return left === right || (left !== undefined && right !== undefined && Buffer.compare(left, right) === 0)
+}

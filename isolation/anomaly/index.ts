@@ -1,0 +1,54 @@
+/** The public names of the anomaly matrix. */
+export { type Cell, VacuousCellError } from './cell.js'
+export { checkHistory, CheckerError, type Finding, type Verdict } from './checker/check.js'
+export type { Edge } from './checker/graph.js'
+export type {
+  History,
+  ItemRead,
+  Operation,
+  RangeRead,
+  RowVersion,
+  TransactionRecord,
+  VersionId,
+  Write,
+} from './checker/history.js'
+export { forbiddenAt, phenomena, type Phenomenon } from './checker/phenomena.js'
+export { serialOrder } from './checker/serial.js'
+export { type JudgedSchedule } from './judge.js'
+export { differs, exitCode, type Matrix, type MatrixDocument, matrixDocument, type MatrixOptions, runMatrix } from './matrix.js'
+export { renderHtml } from './report/html.js'
+export { renderTable, type TextOptions } from './report/table.js'
+export { renderTraces } from './report/trace.js'
+export {
+  abort,
+  begin,
+  commit,
+  type Condition,
+  constant,
+  type Invariant,
+  type KeyedValue,
+  type KeyInterval,
+  type RangeOptions,
+  type Row,
+  type Scenario,
+  type Seen,
+  type Session,
+  type Step,
+  stepsOver,
+  type StepsOverTable,
+  type Witness,
+} from './scenario.js'
+export { scenarios } from './scenarios/index.js'
+export type { Interleaving } from './schedule/interleavings.js'
+export { type PlayedSchedule, ScheduleError, type TimelineEvent } from './schedule/play.js'
+export type { Ending } from './schedule/player.js'
+export { type Scheduler, timedScheduler, type TimedOptions, type Timers, turnScheduler } from './schedule/scheduler.js'
+export {
+  type Awaitable,
+  type BeginOptions,
+  type Subject,
+  type SubjectSpace,
+  type SubjectStore,
+  type SubjectTransaction,
+  UnsupportedError,
+} from './subject.js'

@@ -1,0 +1,135 @@
+/**
+ * Scenarios are data: rows to begin with, sessions made of steps, and what counts as the anomaly. The runner plays every
+ * order in which the sessions' steps can meet; a scenario never says in which order they do.
+ *
+ * A session is one transaction. It begins at its first step, unless that step is an explicit `begin()`, which lets other
+ * sessions act between the start and the first read (an early snapshot). Its last step is `commit()` or `abort()`.
+ */
+import type { Level } from '../types.js'
+import type { Phenomenon } from './checker/phenomena.js'
+
+export interface Row {
+  readonly table: string
+  readonly key: string
+  readonly value: unknown
+}
+
+export interface KeyedValue<T = unknown> {
+  readonly key: string
+  readonly value: T
+}
+
+/** Bounds over a table's keys, in the order of their characters (scenario keys are ASCII). An absent bound is open. */
+export interface KeyInterval {
+  readonly gt?: string
+  readonly gte?: string
+  readonly lt?: string
+  readonly lte?: string
+}
+
+export interface RangeOptions extends KeyInterval {
+  readonly table: string
+  readonly limit?: number
+  readonly reverse?: boolean
+}
+
+/** What a session has read so far, by the name each read was given. A name that was not read is a mistake and throws. */
+export interface Seen {
+  /** The value of a `get`; undefined for an absent row. */
+  value: (name: string) => unknown
+  /** The value of a `get` that must have found a number. */
+  number: (name: string) => number
+  /** The rows of a `range`, in the order the engine gave them. */
+  rows: (name: string) => readonly KeyedValue[]
+}
+
+/** A decision from what was read. When it does not hold, the session gives up: it aborts by its own choice. */
+export interface Condition {
+  readonly holds: (seen: Seen) => boolean
+  /** Why the session gives up, as a clause: "the room is taken". */
+  readonly otherwise: string
+}
+
+export type Step =
+  | { readonly kind: 'begin' }
+  | { readonly kind: 'get'; readonly table: string; readonly key: string; readonly as: string }
+  | { readonly kind: 'range'; readonly range: RangeOptions; readonly as: string }
+  | {
+      readonly kind: 'put'
+      readonly table: string
+      readonly key: string
+      readonly value: (seen: Seen) => unknown
+      readonly onlyIf?: Condition
+    }
+  | { readonly kind: 'delete'; readonly table: string; readonly key: string; readonly onlyIf?: Condition }
+  | { readonly kind: 'commit' }
+  | { readonly kind: 'abort' }
+
+export interface Session {
+  /** Shown as the column's heading and given to the engine as the transaction's label. */
+  readonly label: string
+  readonly readOnly?: boolean
+  readonly steps: readonly Step[]
+}
+
+/** What the final state must satisfy, whichever transactions committed. */
+export interface Invariant {
+  readonly sentence: string
+  readonly holds: (rows: readonly Row[]) => boolean
+}
+
+/**
+ * What makes one played schedule a witness of the anomaly:
+ * - `phenomenon`: the committed history contains it;
+ * - `invariant`: the final state breaks the invariant and no serial order of the committed transactions explains it;
+ * - `read-only`: no serial order explains the history, but one does once the named session's transaction is left out.
+ */
+export type Witness =
+  | { readonly kind: 'phenomenon'; readonly phenomenon: Phenomenon }
+  | { readonly kind: 'invariant'; readonly invariant: Invariant }
+  | { readonly kind: 'read-only'; readonly session: string }
+
+export interface Scenario {
+  readonly id: string
+  readonly title: string
+  /** One line, at most 80 characters: what goes wrong. */
+  readonly legend: string
+  /** A paragraph for somebody who has never heard of the anomaly. */
+  readonly story: string
+  readonly source: string
+  readonly initial: readonly Row[]
+  readonly sessions: readonly Session[]
+  readonly witness: Witness
+  /** The levels that are expected to let it through. */
+  readonly allowedAt: readonly Level[]
+}
+
+/** A scenario made of steps over one table: the shape nearly all scenarios have. */
+export interface StepsOverTable {
+  get: (key: string) => Step
+  range: (as: string, options?: Omit<RangeOptions, 'table'>) => Step
+  put: (key: string, value: (seen: Seen) => unknown, onlyIf?: Condition) => Step
+  delete: (key: string, onlyIf?: Condition) => Step
+  row: (key: string, value: unknown) => Row
+}
+
+/** The steps over one table; a `get` is remembered under its key, a range under the name given. */
+export function stepsOver(table: string): StepsOverTable {
+  return {
+    get: key => ({ kind: 'get', table, key, as: key }),
+    range: (as, options = {}) => ({ kind: 'range', range: { table, ...options }, as }),
+    put: (key, value, onlyIf) => ({ kind: 'put', table, key, value, ...(onlyIf && { onlyIf }) }),
+    delete: (key, onlyIf) => ({ kind: 'delete', table, key, ...(onlyIf && { onlyIf }) }),
+    row: (key, value) => ({ table, key, value }),
+  }
+}
+
+export const begin: Step = { kind: 'begin' }
+export const commit: Step = { kind: 'commit' }
+export const abort: Step = { kind: 'abort' }
+
+/** A value that depends on nothing read. */
+export const constant =
+  (value: unknown): ((seen: Seen) => unknown) =>
+  () =>
+    value

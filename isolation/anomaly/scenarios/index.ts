@@ -1,0 +1,9 @@
+/** Every scenario of the matrix, in the order it is shown. A new family is one file here and one line below. */
+import type { Scenario } from '../scenario.js'
+import { dirty } from './dirty.js'
+import { readOnly } from './read-only.js'
+import { skew } from './skew.js'
+import { stale } from './stale.js'
+import { stories } from './stories.js'
+
+export const scenarios: readonly Scenario[] = [...dirty, ...stale, ...skew, ...readOnly, ...stories]

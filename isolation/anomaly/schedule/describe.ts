@@ -1,0 +1,22 @@
+/** Steps and values in the few characters that a column of a timeline has. */
+import type { KeyedValue, RangeOptions } from '../scenario.js'
+
+export function describeValue(value: unknown): string {
+  if (typeof value === 'string') return value
+  if (typeof value !== 'object' || value === null) return String(value)
+  const fields = Object.entries(value).map(([name, field]) => `${name}: ${describeValue(field)}`)
+  return `{${fields.join(', ')}}`
+}
+
+export function describeRows(rows: readonly KeyedValue[]): string {
+  if (rows.length === 0) return 'no rows'
+  return rows.map(({ key, value }) => `${key} ${describeValue(value)}`).join('; ')
+}
+
+export function describeRange({ table, gt, gte, lt, lte, limit, reverse }: RangeOptions): string {
+  const from = gte !== undefined ? `[${gte}` : gt !== undefined ? `(${gt}` : '['
+  const to = lte !== undefined ? `${lte}]` : lt !== undefined ? `${lt})` : ']'
+  const bounds = from === '[' && to === ']' ? `all ${table}` : `range ${from}, ${to}`
+  const end = reverse ? 'last' : 'first'
+  return limit === undefined ? bounds : `${end} ${limit === 1 ? '' : `${limit} `}of ${bounds}`
+}

@@ -1,0 +1,63 @@
+/**
+ * What an engine has to offer to be put under the matrix. Three nouns: a store, a space in it for one played schedule, and a
+ * transaction in that space.
+ *
+ * How an operation or a commit may end:
+ * - it settles: done;
+ * - it rejects with `retryable: true`: the engine aborted the transaction, which is over; the message is its explanation;
+ * - it rejects with `code: 'UNSUPPORTED'`: the engine cannot do this at all, and the whole cell is `unsupported`;
+ * - it rejects with anything else: a defect, which ends the run loudly.
+ */
+import type { Level } from '../types.js'
+import type { KeyedValue, RangeOptions, Row } from './scenario.js'
+
+export type Awaitable<T> = T | Promise<T>
+
+/** An engine at one isolation level. */
+export interface Subject {
+  /** As in `premisedb/serializable`. */
+  readonly name: string
+  /** The level it claims, in our words: what the cells are expected to show follows from it. */
+  readonly level: Level
+  /** How it keeps transactions apart: `optimistic`, `locking`, `serial`. */
+  readonly control: string
+  /** True where a cell that differs from what its level promises is a failure of ours, not news about somebody else. */
+  readonly ours: boolean
+  /** True where an operation may wait for another transaction to end; its steps are then given a bound (`Scheduler`). */
+  readonly blocks?: boolean
+  readonly open: () => Awaitable<SubjectStore>
+}
+
+export interface SubjectStore {
+  /** A namespace that holds `initial` and nothing else: what happens in one space is never met in another. */
+  readonly space: (initial: readonly Row[]) => Awaitable<SubjectSpace>
+  readonly close: () => Awaitable<void>
+}
+
+export interface SubjectSpace {
+  readonly begin: (options: BeginOptions) => Awaitable<SubjectTransaction>
+  /** All rows, committed and current, in any order. Called when every transaction has ended. */
+  readonly finalState: () => Awaitable<readonly Row[]>
+}
+
+export interface BeginOptions {
+  readonly label: string
+  readonly readOnly: boolean
+}
+
+export interface SubjectTransaction {
+  /** The value, or undefined where there is no row. */
+  readonly get: (table: string, key: string) => unknown
+  /** The rows in the order asked for: ascending, or descending with `reverse`. */
+  readonly range: (options: RangeOptions) => Awaitable<readonly KeyedValue[]>
+  readonly put: (table: string, key: string, value: unknown) => Awaitable<void>
+  readonly delete: (table: string, key: string) => Awaitable<void>
+  readonly commit: () => Awaitable<void>
+  readonly abort: () => Awaitable<void>
+}
+
+/** What a subject throws from an operation that its engine does not have. */
+export class UnsupportedError extends Error {
+  readonly code = 'UNSUPPORTED'
+  override readonly name = 'UnsupportedError'
+}

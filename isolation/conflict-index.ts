@@ -1,0 +1,211 @@
+/**
+ * Who wrote what, lately: the stamps of recent commits, kept for as long as some tracked snapshot may ask. Only validated commits enter.
+ *
+ *   C-1  Every write stamped later than `floor` is here. At or below the floor stamps may be missing, so a snapshot below it must not ask.
+ *   C-2  The floor moves before the first stamp at or below it leaves (a history pruned under a live snapshot is how several engines lost anomalies).
+ *   C-3  Work per commit and per call of `trim` is bounded, whatever is kept; the cost of a question follows how far its snapshot lags.
+ *
+ * Points are answered by one Map from key to newest stamp. Ranges are answered by time-sliced sorted runs, newest first, built only when somebody
+ * who lags asks (a transaction that lags a few commits reads them as they stand), and merged so that their number stays logarithmic.
+ */
+import { asTs, noTs, type CommitTs, type Key, type KeyRange, type WriteKind } from './types.js'
+
+export interface CommittedWrites {
+  readonly ts: CommitTs
+  readonly label: string | undefined
+  readonly keys: readonly Key[]
+  readonly kinds: readonly WriteKind[]
+}
+
+/** One write that a premise did not know of. */
+export interface Overwrite {
+  readonly key: Key
+  readonly commitTs: CommitTs
+  readonly write: WriteKind
+  readonly label: string | undefined
+}
+
+/** Writes looked at one by one before a sorted run is worth building. */
+const unsortedMax = 128
+/** Runs larger than this are not merged further. */
+const runMax = 16_384
+/** Stamps that one commit may drop: more than it usually adds, so the index shrinks as fast as it may. */
+const trimMax = 64
+
+/** Keys of consecutive commits in key order, each with its newest stamp among them. */
+interface Run {
+  readonly keys: readonly Key[]
+  readonly stamps: readonly CommitTs[]
+  /** The newest stamp in the run. */
+  readonly lastTs: CommitTs
+}
+
+export class ConflictIndex {
+  readonly #newest = new Map<Key, CommitTs>()
+  /** Commits in order, timestamps consecutive; those before `#first` are dropped. */
+  #history: CommittedWrites[] = []
+  #first = 0
+  /** Keys already dropped of the commit at `#first`. */
+  #dropped = 0
+  #writes = 0
+  #runs: Run[] = []
+  #floor: CommitTs = noTs
+
+  /** Stamps at or below this may be missing. */
+  get floor(): CommitTs {
+    return this.#floor
+  }
+
+  /** Stamps kept. */
+  get writes(): number {
+    return this.#writes
+  }
+
+  /** Starts empty at `ts`: nothing before it can be asked. */
+  constructor(ts: CommitTs = noTs) {
+    this.#floor = ts
+  }
+
+  add(commit: CommittedWrites): void {
+    this.#history.push(commit)
+    for (const key of commit.keys) this.#newest.set(key, commit.ts)
+    this.#writes += commit.keys.length
+  }
+
+  /** The newest write of `key` stamped later than `after`. `after` is at or above the floor. */
+  overwriteOf(key: Key, after: CommitTs): Overwrite | undefined {
+    const ts = this.#newest.get(key)
+    return ts !== undefined && ts > after ? this.#describe(key, ts) : undefined
+  }
+
+  /** Calls `visit` for keys in the range written later than `after` until it returns true; returns whether it did. A key may come twice. */
+  someOverwriteIn(range: KeyRange, after: CommitTs, visit: (overwrite: Overwrite) => boolean): boolean {
+    if (range.lo >= range.hi) return false
+    const sortedTo = this.#sortIfWorthwhile(after)
+    for (let i = this.#history.length - 1; i >= this.#first; i--) {
+      const commit = this.#history[i]!
+      if (commit.ts <= after || commit.ts <= sortedTo) break
+      for (const key of commit.keys) {
+        if (range.lo <= key && key < range.hi && visit(this.#describe(key, commit.ts))) return true
+      }
+    }
+    for (let r = this.#runs.length - 1; r >= 0; r--) {
+      const run = this.#runs[r]!
+      if (run.lastTs <= after) break
+      for (let i = lowerBound(run.keys, range.lo); i < run.keys.length; i++) {
+        const key = run.keys[i]!
+        if (key >= range.hi) break
+        const ts = run.stamps[i]!
+        if (ts > after && visit(this.#describe(key, ts))) return true
+      }
+    }
+    return false
+  }
+
+  /** The commits after `after`, or undefined where they hold more than `max` writes. */
+  commitsSince(after: CommitTs, max: number): readonly CommittedWrites[] | undefined {
+    let start = this.#history.length
+    let writes = 0
+    while (start > this.#first && this.#history[start - 1]!.ts > after) {
+      writes += this.#history[--start]!.keys.length
+      if (writes > max) return undefined
+    }
+    return this.#history.slice(start)
+  }
+
+  /** Nobody will ask below `ts` any more (or must not): moves the floor and drops a bounded number of stamps. */
+  trim(ts: CommitTs): void {
+    if (ts > this.#floor) this.#floor = ts
+    let budget = trimMax
+    while (this.#first < this.#history.length && budget > 0) {
+      const commit = this.#history[this.#first]!
+      if (commit.ts > this.#floor) break
+      while (this.#dropped < commit.keys.length && budget-- > 0) {
+        const key = commit.keys[this.#dropped++]!
+        if (this.#newest.get(key) === commit.ts) this.#newest.delete(key)
+        this.#writes--
+      }
+      if (this.#dropped < commit.keys.length) break
+      this.#first++
+      this.#dropped = 0
+    }
+    while (this.#runs.length > 0 && this.#runs[0]!.lastTs <= this.#floor) this.#runs.shift()
+    if (this.#first > 1_024 && this.#first * 2 > this.#history.length) {
+      this.#history = this.#history.slice(this.#first)
+      this.#first = 0
+    }
+  }
+
+  /** The oldest commit still here, so that the caller can give it up when there are too many stamps. */
+  get oldestTs(): CommitTs {
+    return this.#history[this.#first]?.ts ?? this.#floor
+  }
+
+  /** Sorts the unsorted tail into a run where a question from `after` would have to read much of it. Returns up to where runs reach. */
+  #sortIfWorthwhile(after: CommitTs): CommitTs {
+    const sortedTo = this.#runs.at(-1)?.lastTs ?? this.#floor
+    let writes = 0
+    for (let i = this.#history.length - 1; i >= this.#first && writes <= unsortedMax; i--) {
+      const commit = this.#history[i]!
+      if (commit.ts <= sortedTo || commit.ts <= after) return sortedTo
+      writes += commit.keys.length
+    }
+    if (writes <= unsortedMax) return sortedTo
+    const from = this.#firstAfter(sortedTo)
+    let run = sortRun(this.#history.slice(from))
+    for (let last = this.#runs.at(-1); last && last.keys.length <= run.keys.length * 2; last = this.#runs.at(-1)) {
+      if (last.keys.length + run.keys.length > runMax) break
+      this.#runs.pop()
+      run = mergeRuns(last, run)
+    }
+    this.#runs.push(run)
+    return run.lastTs
+  }
+
+  /** Position in the history of the first commit after `ts`. */
+  #firstAfter(ts: CommitTs): number {
+    const oldest = this.#history[this.#first]
+    return oldest === undefined || oldest.ts > ts ? this.#first : this.#first + (ts - oldest.ts) + 1
+  }
+
+  #describe(key: Key, commitTs: CommitTs): Overwrite {
+    const commit = this.#history[this.#firstAfter(asTs(commitTs - 1))]!
+    return { key, commitTs, write: commit.kinds[commit.keys.indexOf(key)]!, label: commit.label }
+  }
+}
+
+function lowerBound(keys: readonly Key[], key: Key): number {
+  let lo = 0
+  let hi = keys.length
+  while (lo < hi) {
+    const middle = (lo + hi) >>> 1
+    if (keys[middle]! < key) lo = middle + 1
+    else hi = middle
+  }
+  return lo
+}
+
+function sortRun(commits: readonly CommittedWrites[]): Run {
+  const stamps = new Map<Key, CommitTs>()
+  for (const commit of commits) for (const key of commit.keys) stamps.set(key, commit.ts)
+  const keys = [...stamps.keys()].sort((a, b) => (a < b ? -1 : 1))
+  return { keys, stamps: keys.map(key => stamps.get(key)!), lastTs: commits.at(-1)!.ts }
+}
+
+/** `older` holds only stamps before those of `newer`, so where both have a key the newer stamp stands. */
+function mergeRuns(older: Run, newer: Run): Run {
+  const keys: Key[] = []
+  const stamps: CommitTs[] = []
+  let o = 0
+  let n = 0
+  while (o < older.keys.length || n < newer.keys.length) {
+    const old = older.keys[o]
+    const young = newer.keys[n]
+    const takeNewer = old === undefined || (young !== undefined && young <= old)
+    keys.push(takeNewer ? young! : old)
+    stamps.push(takeNewer ? newer.stamps[n]! : older.stamps[o]!)
+    if (takeNewer) n++
+    if (!takeNewer || old === young) o++
+  }
+  return { keys, stamps, lastTs: newer.lastTs }
+}

@@ -1,0 +1,200 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  begin,
+  commit,
+  exitCode,
+  runMatrix,
+  type Scenario,
+  ScheduleError,
+  scenarios,
+  stepsOver,
+  type Subject,
+  timedScheduler,
+  turnScheduler,
+  UnsupportedError,
+  VacuousCellError,
+} from '../../isolation/anomaly/index.js'
+import { playSchedule } from '../../isolation/anomaly/schedule/play.js'
+import { interleavings } from '../../isolation/anomaly/schedule/interleavings.js'
+import { randomScenario } from './random-scenarios.js'
+import { Aborted, mislabelled, phantomBlind, readCommitted, sabotaged, serial, serializable, snapshot } from './toy-subjects.js'
+
+const options = { seed: 1, scheduler: () => turnScheduler() }
+const byId = (id: string): Scenario => scenarios.find(scenario => scenario.id === id)!
+const cellOf = async (subject: Subject, id: string) => (await runMatrix([subject], [byId(id)], options)).cells[0]!
+
+describe('interleavings', () => {
+  test('every order of the sessions’ steps is played once', () => {
+    const { orders, total, sampled } = interleavings([2, 2, 1], 'seed')
+    expect([total, sampled]).toEqual([30, false])
+    expect(new Set(orders.map(order => order.join())).size).toBe(30)
+    for (const order of orders) expect(order.toSorted((a, b) => a - b)).toEqual([0, 0, 1, 1, 2])
+  })
+
+  test('where there are too many, the seed alone decides which are played', () => {
+    const { orders, total, sampled } = interleavings([5, 5, 5], 'seed')
+    expect([orders.length, total, sampled]).toEqual([2_000, 756_756, true])
+    expect(new Set(orders.map(order => order.join())).size).toBe(2_000)
+    expect(interleavings([5, 5, 5], 'seed').orders).toEqual(orders)
+    expect(interleavings([5, 5, 5], 'other').orders).not.toEqual(orders)
+    expect(orders[0]).toEqual([0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2])
+  })
+})
+
+describe('a schedule', () => {
+  const items = stepsOver('items')
+  const twoWriters: Scenario = {
+    ...byId('P4'),
+    sessions: [
+      { label: 'early', steps: [begin, items.get('x'), commit] },
+      { label: 'late', steps: [items.put('x', () => 1), commit] },
+    ],
+  }
+
+  test('a session begins at its first step, and an explicit begin takes an early snapshot', async () => {
+    const store = await snapshot.open()
+    const explicit = await playSchedule(twoWriters, [0, 1, 1, 0, 0], store, turnScheduler())
+    const implicit = await playSchedule({ ...twoWriters, sessions: [{ label: 'early', steps: [items.get('x'), commit] }, twoWriters.sessions[1]!] }, [1, 1, 0, 0], store, turnScheduler())
+    expect(explicit.history.transactions[0]?.operations).toMatchObject([{ op: 'get', version: 'T0.1' }])
+    expect(implicit.history.transactions[0]?.operations).toMatchObject([{ op: 'get', version: 'T2.1' }])
+  })
+
+  test('the history says who was acknowledged before whom began', async () => {
+    const { history } = await playSchedule(twoWriters, [1, 1, 0, 0, 0], await snapshot.open(), turnScheduler())
+    const [early, late] = history.transactions
+    expect(late!.end).toBeLessThan(early!.begin)
+  })
+
+  test('a blocked step lets the others go on and is made up for when it is released', async () => {
+    const { timeline, endings } = await playSchedule(twoWriters, [0, 1, 0, 1, 0], await serial.open(), turnScheduler())
+    expect(timeline.map(({ session, text }) => `T${session + 1} ${text}`)).toEqual([
+      'T1 begin',
+      'T2 put x … waits',
+      'T1 get x → 10',
+      'T1 commit',
+      'T2 … goes on: = 1',
+      'T2 commit',
+    ])
+    expect(endings).toEqual([{ kind: 'committed' }, { kind: 'committed' }])
+  })
+
+  test('a blocked step is noticed by the clock where the engine needs real time', async () => {
+    const scheduler = timedScheduler({ timers: globalThis, blockedAfterMs: 5 })
+    const { timeline } = await playSchedule(twoWriters, [0, 1, 0, 1, 0], await serial.open(), scheduler)
+    expect(timeline.map(({ text }) => text)).toContain('put x … waits')
+  })
+
+  test('a session that is never released is a loud failure, not a hang', async () => {
+    const hanging = sabotaged(snapshot, () => ({ commit: () => new Promise<void>(() => undefined) }))
+    await expect(runMatrix([hanging], [byId('G0')], options)).rejects.toThrow('never released')
+    const timed = { seed: 1, scheduler: () => timedScheduler({ timers: globalThis, blockedAfterMs: 2, stuckAfterMs: 10 }) }
+    await expect(runMatrix([hanging], [byId('G0')], timed)).rejects.toThrow(ScheduleError)
+  })
+
+  test('an error that is neither retryable nor unsupported is a loud failure that names the schedule', async () => {
+    const broken = sabotaged(snapshot, () => ({
+      put() {
+        throw new Error('disk on fire')
+      },
+    }))
+    await expect(runMatrix([broken], [byId('G0')], options)).rejects.toThrow(/^G0, in the order T1( T[12])*: disk on fire$/)
+  })
+
+  test('a value that nobody wrote is a loud failure', async () => {
+    const inventive = sabotaged(snapshot, () => ({ get: () => 42 }))
+    await expect(runMatrix([inventive], [byId('P4')], options)).rejects.toThrow('a value that nobody wrote')
+  })
+
+  test('a session gives up by its own choice when its condition does not hold', async () => {
+    const story = byId('unique-user-name')
+    const { endings, finalRows } = await playSchedule(story, [0, 0, 0, 1, 1, 1], await serializable.open(), turnScheduler())
+    expect(endings).toEqual([{ kind: 'committed' }, { kind: 'gave-up', text: 'the name is taken' }])
+    expect(finalRows.map(({ key }) => key).sort()).toEqual(['ada/user-3', 'adam/user-1', 'eve/user-2'])
+  })
+})
+
+describe('a cell', () => {
+  test('an operation that the engine lacks makes the cell unsupported', async () => {
+    const limited = sabotaged(snapshot, () => ({
+      range() {
+        throw new UnsupportedError('no ranges')
+      },
+    }))
+    const { cells } = await runMatrix([limited], [byId('G2-range'), byId('P4')], options)
+    expect(cells.map(({ observed, schedules }) => [observed, schedules > 0])).toEqual([['unsupported', false], ['prevented', true]])
+  })
+
+  test('an engine that aborts everything prevents nothing', async () => {
+    const coward = sabotaged(serializable, () => ({ commit: () => Promise.reject(new Aborted('better not')) }))
+    await expect(runMatrix([coward], [byId('P4')], options)).rejects.toThrow(VacuousCellError)
+  })
+
+  test('the engine’s explanation of an abort is kept', async () => {
+    const { refusal } = await cellOf(snapshot, 'P4')
+    expect(refusal?.endings).toContainEqual({ kind: 'aborted-by-engine', text: 'items/x was written after this snapshot.' })
+  })
+
+  test('the shown witness does not depend on how many schedules are in flight', async () => {
+    const runs = [1, 7, 64].map(concurrency => runMatrix([snapshot], [byId('read-only-anomaly')], { ...options, concurrency }))
+    const shown = (await Promise.all(runs)).map(({ cells: [cell] }) => [cell?.witnesses, cell?.shortest?.played.order.join()])
+    expect(shown[1]).toEqual(shown[0])
+    expect(shown[2]).toEqual(shown[0])
+  })
+
+  test('no more schedules are in flight than asked for', async () => {
+    let active = 0
+    let most = 0
+    const counting: Subject = {
+      ...snapshot,
+      async open() {
+        const store = await snapshot.open()
+        return {
+          ...store,
+          async space(initial) {
+            most = Math.max(most, ++active)
+            const space = await store.space(initial)
+            return { ...space, finalState: () => (active--, space.finalState()) }
+          },
+        }
+      },
+    }
+    await runMatrix([counting], [byId('G2-item')], { ...options, concurrency: 8 })
+    expect(most).toBe(8)
+  })
+
+  test('what a level rules out counts in every scenario, not only in its own', async () => {
+    const matrix = await runMatrix([mislabelled], [byId('G1c')], options)
+    expect(matrix.cells[0]).toMatchObject({ expected: 'prevented', observed: 'prevented', forbidden: ['G2-item'] })
+    expect(exitCode(matrix)).toBe(1)
+  })
+})
+
+describe('random scenarios', () => {
+  const forbidden = async (scenario: Scenario, subject: Subject) => {
+    const { cells } = await runMatrix([subject], [scenario], { ...options, maxSchedules: 40 })
+    return cells[0]!.forbidden
+  }
+
+  test.each([serializable, serial, snapshot, readCommitted])('nothing that its level rules out is found at $name', async subject => {
+    await fc.assert(
+      fc.asyncProperty(randomScenario, async scenario => {
+        expect(await forbidden(scenario, subject)).toEqual([])
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  test('a missing phantom check is found without anybody having thought of the scenario', async () => {
+    const found = new Set<string>()
+    for (const scenario of fc.sample(randomScenario, { numRuns: 200, seed: 1 })) {
+      const shown = await forbidden(scenario, phantomBlind).catch((error: unknown) => {
+        if (error instanceof ScheduleError) return ['a cycle that a serial order explains']
+        throw error
+      })
+      for (const phenomenon of shown) found.add(phenomenon)
+    }
+    expect(found).toContain('G2')
+    expect(found).not.toContain('G1c')
+  })
+})

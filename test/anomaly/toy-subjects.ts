@@ -1,0 +1,243 @@
+/**
+ * Engines of a few lines, each with exactly the isolation it is named after, to see that the matrix tells them apart.
+ *
+ * All keep their rows in one map per space. They differ in what a read sees and what a commit checks.
+ */
+import type { Awaitable, KeyedValue, RangeOptions, Row, Subject, SubjectSpace, SubjectTransaction } from '../../isolation/anomaly/index.js'
+
+type Rows = Map<string, Row>
+
+const idOf = (table: string, key: string): string => `${table}\0${key}`
+const toMap = (rows: readonly Row[]): Rows => new Map(rows.map(row => [idOf(row.table, row.key), row]))
+
+export function readRange(rows: Rows, { table, gt, gte, lt, lte, limit, reverse }: RangeOptions): KeyedValue[] {
+  const found = [...rows.values()].filter(
+    row =>
+      row.table === table &&
+      (gt === undefined || row.key > gt) &&
+      (gte === undefined || row.key >= gte) &&
+      (lt === undefined || row.key < lt) &&
+      (lte === undefined || row.key <= lte),
+  )
+  found.sort((a, b) => (a.key < b.key ? -1 : 1))
+  if (reverse) found.reverse()
+  return found.slice(0, limit).map(({ key, value }) => ({ key, value }))
+}
+
+export class Aborted extends Error {
+  readonly retryable = true
+}
+
+/** What the transactions of one space share. */
+interface Shared {
+  rows: Rows
+  /** Commit number of the last write of each row, deletes included. */
+  readonly writtenAt: Map<string, number>
+  commits: number
+  /** Resolves when the transaction that began last has ended. */
+  lastEnded: Promise<void>
+}
+
+type Toy = (shared: Shared, label: string) => Awaitable<SubjectTransaction>
+
+interface ToyOptions {
+  readonly name: string
+  readonly level: Subject['level']
+  readonly begin: Toy
+  readonly blocks?: boolean
+}
+
+function toy({ name, level, begin, blocks = false }: ToyOptions): Subject {
+  return {
+    name: `toy/${name}`,
+    level,
+    control: 'optimistic',
+    ours: true,
+    blocks,
+    open: () => ({
+      space(initial): SubjectSpace {
+        const shared: Shared = { rows: toMap(initial), writtenAt: new Map(), commits: 0, lastEnded: Promise.resolve() }
+        return { begin: ({ label }) => begin(shared, label), finalState: () => [...shared.rows.values()] }
+      },
+      close: () => undefined,
+    }),
+  }
+}
+
+/** Reads what is there, writes in place at once; an abort puts back what it replaced. No isolation at all. */
+export const dirty: Subject = toy({ name: 'dirty', level: 'read-committed', begin: inPlace })
+
+function inPlace(shared: Shared): SubjectTransaction {
+  const undo: (() => void)[] = []
+  const replace = (table: string, key: string, next: Row | undefined): void => {
+    const id = idOf(table, key)
+    const before = shared.rows.get(id)
+    undo.unshift(() => (before ? shared.rows.set(id, before) : shared.rows.delete(id)))
+    if (next) shared.rows.set(id, next)
+    else shared.rows.delete(id)
+  }
+  return {
+    get: (table, key) => shared.rows.get(idOf(table, key))?.value,
+    range: options => readRange(shared.rows, options),
+    put: (table, key, value) => replace(table, key, { table, key, value }),
+    delete: (table, key) => replace(table, key, undefined),
+    commit: () => undefined,
+    abort: () => undo.forEach(step => step()),
+  }
+}
+
+/** One transaction at a time: `begin` waits for the one before. */
+export const serial: Subject = toy({
+  name: 'serial',
+  level: 'serializable',
+  blocks: true,
+  async begin(shared) {
+    const before = shared.lastEnded
+    let end = (): void => undefined
+    shared.lastEnded = new Promise(resolve => {
+      end = resolve
+    })
+    await before
+    const transaction = inPlace(shared)
+    return {
+      ...transaction,
+      commit: () => end(),
+      abort: () => {
+        void transaction.abort()
+        end()
+      },
+    }
+  },
+})
+
+interface Buffered {
+  /** The committed rows that a read sees now. */
+  readonly view: () => Rows
+  /** Throws to refuse the commit. */
+  readonly validate: (written: ReadonlySet<string>) => void
+}
+
+/** Writes are kept back until the commit, which checks and then installs them in one step. */
+function buffered(shared: Shared, { view, validate }: Buffered, onRead: (again: () => string) => void = () => undefined): SubjectTransaction {
+  const own = new Map<string, Row | undefined>()
+  const seen = (rows: Rows): Rows => {
+    const merged = new Map(rows)
+    for (const [id, row] of own) {
+      if (row) merged.set(id, row)
+      else merged.delete(id)
+    }
+    return merged
+  }
+  const read = <T>(from: (rows: Rows) => T): T => {
+    // The question is put again at validation, to the rows committed by then and the own writes of this moment.
+    const mine = new Map(own)
+    onRead(() => {
+      const merged = new Map(shared.rows)
+      for (const [id, row] of mine) {
+        if (row) merged.set(id, row)
+        else merged.delete(id)
+      }
+      return JSON.stringify(from(merged))
+    })
+    return from(seen(view()))
+  }
+  return {
+    get: (table, key) => read(rows => rows.get(idOf(table, key))?.value),
+    range: options => read(rows => readRange(rows, options)),
+    put: (table, key, value) => void own.set(idOf(table, key), { table, key, value }),
+    delete: (table, key) => void own.set(idOf(table, key), undefined),
+    commit() {
+      if (own.size === 0) return
+      validate(new Set(own.keys()))
+      shared.rows = seen(shared.rows)
+      shared.commits++
+      for (const id of own.keys()) shared.writtenAt.set(id, shared.commits)
+    },
+    abort: () => undefined,
+  }
+}
+
+/** Every read sees the newest committed rows; nothing is ever checked. */
+export const readCommitted: Subject = toy({
+  name: 'read-committed',
+  level: 'read-committed',
+  begin: shared => buffered(shared, { view: () => shared.rows, validate: () => undefined }),
+})
+
+/** All reads see the rows of the beginning; of two that write the same row the first to commit wins. */
+function beginSnapshot(shared: Shared): SubjectTransaction {
+  const { rows, commits } = shared
+  return buffered(shared, {
+    view: () => rows,
+    validate(written) {
+      for (const id of written) {
+        if ((shared.writtenAt.get(id) ?? 0) > commits) throw new Aborted(`${id.replace('\0', '/')} was written after this snapshot.`)
+      }
+    },
+  })
+}
+
+export const snapshot: Subject = toy({ name: 'snapshot', level: 'snapshot', begin: beginSnapshot })
+
+/** A lie: snapshot isolation under the name of serializability, as some products sell it. */
+export const mislabelled: Subject = toy({ name: 'mislabelled', level: 'serializable', begin: beginSnapshot })
+
+/** Reads a snapshot and validates backward: at commit every question is asked again and must have the same answer. */
+export const serializable: Subject = toy({ name: 'serializable', level: 'serializable', begin: shared => validating(shared, true) })
+
+/** The same, but a range counts only for the rows that it returned: rows that appear later are missed. */
+export const phantomBlind: Subject = toy({ name: 'phantom-blind', level: 'serializable', begin: shared => validating(shared, false) })
+
+function validating(shared: Shared, wholeRanges: boolean): SubjectTransaction {
+  const { rows } = shared
+  const premises: { readonly before: string; readonly again: () => string }[] = []
+  let pending: (() => string) | null = null
+  const transaction = buffered(
+    shared,
+    {
+      view: () => rows,
+      validate() {
+        if (premises.some(({ before, again }) => before !== again())) throw new Aborted('A read would have another answer now.')
+      },
+    },
+    again => {
+      pending = again
+    },
+  )
+  const remember = <T>(result: T): T => {
+    const again = pending
+    if (again) premises.push({ before: JSON.stringify(result), again })
+    return result
+  }
+  return {
+    ...transaction,
+    get: (table, key) => remember(transaction.get(table, key)),
+    range(options) {
+      const found = transaction.range(options) as readonly KeyedValue[]
+      if (wholeRanges) return remember(found)
+      for (const { key } of found) remember(transaction.get(options.table, key))
+      return found
+    },
+  }
+}
+
+/** A toy whose operations are replaced by those given. */
+export const sabotaged = (subject: Subject, change: (transaction: SubjectTransaction) => Partial<SubjectTransaction>): Subject => ({
+  ...subject,
+  async open() {
+    const store = await subject.open()
+    return {
+      ...store,
+      async space(initial) {
+        const space = await store.space(initial)
+        return {
+          ...space,
+          async begin(options) {
+            const transaction = await space.begin(options)
+            return { ...transaction, ...change(transaction) }
+          },
+        }
+      },
+    }
+  },
+})
