@@ -2,7 +2,7 @@
  * One attempt of a transaction: its view, its writes, how it ends. Handles (the one a body gets, and one per savepoint) act on it.
  *
  *   open --commitNow--> committed
- *   open --end(error)--> ended: every later operation throws that error
+ *   open --abort, end(error)--> ended: every later operation throws
  *
  * A conflict dooms the attempt: it is thrown where it is found, and again at every later operation and at the commit, should the body swallow it.
  */
@@ -53,9 +53,9 @@ export class Attempt implements Committing {
   /** The handles whose bodies run, outermost first; only the last may act. */
   readonly handles: object[] = []
   readonly #tables = new Set<unknown>()
-  #ended: Error | undefined
+  /** Why it ended; errors are made when they are thrown, for a stack trace is dear and should show the late caller. */
+  #ended: 'committed' | 'aborted' | Error | undefined
   #sealed = false
-  #committed = false
   #doomed: ConflictError | undefined
 
   constructor(engine: Engine, options: AttemptOptions) {
@@ -81,7 +81,7 @@ export class Attempt implements Committing {
   }
 
   get isCommitted(): boolean {
-    return this.#committed
+    return this.#ended === 'committed'
   }
 
   /** The conflict that ended the attempt. */
@@ -96,7 +96,7 @@ export class Attempt implements Committing {
 
   /** Throws unless `handle` may act now: `TRANSACTION_ENDED`, `SAVEPOINT_ACTIVE`, `POISONED`, `CLOSED`, or the conflict that doomed the attempt. */
   assertActive(handle: object): void {
-    if (this.#ended !== undefined) throw this.#ended
+    if (this.#ended !== undefined) throw this.#endedError()
     if (this.handles.at(-1) !== handle) {
       throw this.handles.includes(handle)
         ? new UsageError('SAVEPOINT_ACTIVE', 'A savepoint of this transaction is running; use the handle that its body was given until it has ended.')
@@ -121,25 +121,22 @@ export class Attempt implements Committing {
 
   /** Validates and installs; returns the commit timestamp, or undefined where nothing was written. Throws what `CommitPath.commit` throws. */
   commitNow(): CommitTs | undefined {
-    if (this.#ended !== undefined) throw this.#ended
+    if (this.#ended !== undefined) throw this.#endedError()
     if (this.#doomed !== undefined) throw this.#doomed
     this.engine.store.assertUsable()
     const ts = this.writes.isEmpty ? undefined : this.engine.commitPath.commit(this)
-    this.#committed = true
-    this.end(new UsageError('TRANSACTION_ENDED', 'The transaction has committed and can no longer be used.'))
+    this.#end('committed')
     return ts
   }
 
-  /** Ends without effect; `error` is what later operations throw. Idempotent. */
+  /** Ends without effect; `error` is what later operations throw. Does nothing where it has ended already. */
   end(error: Error): void {
-    if (this.#ended !== undefined) return
-    this.#ended = error
-    this.view.release()
+    this.#end(error)
   }
 
-  /** Ends the attempt as aborted by its caller. */
+  /** Ends the attempt as aborted by its caller. Does nothing where it has ended already. */
   abort(): void {
-    this.end(new UsageError('TRANSACTION_ENDED', 'The transaction was aborted and can no longer be used.'))
+    this.#end('aborted')
   }
 
   doom(conflict: Conflict): ConflictError {
@@ -154,6 +151,18 @@ export class Attempt implements Committing {
     if (condition.expect === 'absent') return new ConstraintError('ROW_EXISTS', `${row} exists: another transaction inserted it before this one could commit.`, where)
     if (condition.expect === 'present') return new ConstraintError('ROW_ABSENT', `${row} is absent: another transaction deleted it before this one could commit.`, where)
     return this.doom({ read: { key: condition.key }, overwrite })
+  }
+
+  #end(how: 'committed' | 'aborted' | Error): void {
+    if (this.#ended !== undefined) return
+    this.#ended = how
+    this.view.release()
+  }
+
+  #endedError(): Error {
+    if (this.#ended instanceof Error) return this.#ended
+    const how = this.#ended === 'committed' ? 'has committed' : 'was aborted'
+    return new UsageError('TRANSACTION_ENDED', `The transaction ${how} and can no longer be used.`)
   }
 
   #explain(conflict: Conflict): Explanation {

@@ -32,7 +32,8 @@ history that results, and compares what it finds with what the level promises.
 Anomalies: ${scenarios.map(({ id }) => id).join(', ')}
 Subjects:  ${premiseSubjects.map(({ name }) => name).join(', ')}
 
-Exit code: 0 where every cell is as its level promises, 1 where one differs, 2 for a mistake in the command line.
+Exit code: 0 where every cell is as its level promises, 1 where one differs, 2 for a mistake in the command
+line, 3 where the run itself failed.
 `
 
 const options = {

@@ -263,7 +263,7 @@ export class CommitLog {
     if (error) this.#fail(error)
     else if (!this.#failure) this.#advance(ts)
     if (this.#afterSync) this.#afterSync()
-    else if (this.#pending.urgent && false) this.#flush()
+    else if (this.#pending.urgent) this.#flush()
     else this.#schedule()
   }
 
