@@ -127,13 +127,15 @@ export const encodeAsciiKey = (prefix: string, text: unknown): string | undefine
 
 const utf8Content = (text: string, index: number, outer: string): string => {
   if (!isWellFormed(text)) throw invalid(index, outer, 'has a lone surrogate')
-  return Buffer.from(text, 'utf8').toString('latin1').replaceAll(terminator, escapedZero)
+  return escaped(Buffer.from(text, 'utf8').toString('latin1'))
 }
 
 const bytesContent = (bytes: Uint8Array): string => {
   if (bytes.byteLength > keySizeLimitBytes) throw keyTooLarge(`at least ${bytes.byteLength}`)
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1').replaceAll(terminator, escapedZero)
+  return escaped(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1'))
 }
+
+const escaped = (content: string): string => (content.includes(terminator) ? content.replaceAll(terminator, escapedZero) : content)
 
 // --- numbers
 
@@ -263,15 +265,15 @@ export class ElementReader {
   /** The content of a string or byte array, unescaped, and its terminator. */
   #content(): string {
     let end = this.#key.indexOf(terminator, this.#at)
-    let escaped = false
+    let hasEscapes = false
     while (end >= 0 && this.#key.charCodeAt(end + 1) === 0xff) {
-      escaped = true
+      hasEscapes = true
       end = this.#key.indexOf(terminator, end + 2)
     }
     if (end < 0) throw corruptKey()
     const content = this.#key.slice(this.#at, end)
     this.#at = end + 1
-    return escaped ? content.replaceAll(escapedZero, terminator) : content
+    return hasEscapes ? content.replaceAll(escapedZero, terminator) : content
   }
 
   #text(): string {

@@ -1,6 +1,6 @@
 /**
- * From bytes to the value. Accepts the forms that value-writer.ts writes and no other MessagePack, checks every length against the bytes that are
- * left before it allocates, and copies whatever it keeps.
+ * From bytes to the value. Accepts the forms that value-writer.ts writes and no other MessagePack, allocates no more than the bytes that are
+ * left can fill, and copies whatever it keeps.
  */
 import { StorageError } from '../errors.js'
 import { magnitudeOfBytes } from './bigints.js'
@@ -101,7 +101,7 @@ export class ValueReader {
   #object(count: number): object {
     const object: Record<string, unknown> = {}
     this.#number(object)
-    this.#enter(count)
+    this.#enter()
     for (let i = 0; i < count; i++) {
       const name = this.#name()
       const value = this.#read()
@@ -118,7 +118,7 @@ export class ValueReader {
   #array(count: number): unknown[] {
     const array: unknown[] = []
     this.#number(array)
-    this.#enter(count)
+    this.#enter()
     for (let i = 0; i < count; i++) array.push(this.#read())
     this.#depth--
     return array
@@ -156,7 +156,7 @@ export class ValueReader {
 
   #map(): Map<unknown, unknown> {
     const map = this.#number(new Map<unknown, unknown>())
-    this.#enter(0)
+    this.#enter()
     while (this.#at < this.#end) {
       const key = this.#read()
       map.set(key, this.#read())
@@ -167,7 +167,7 @@ export class ValueReader {
 
   #set(): Set<unknown> {
     const set = this.#number(new Set<unknown>())
-    this.#enter(0)
+    this.#enter()
     while (this.#at < this.#end) set.add(this.#read())
     this.#depth--
     return set
@@ -182,7 +182,7 @@ export class ValueReader {
     Object.defineProperty(error, 'stack', { value: stack, writable: true, enumerable: false, configurable: true })
     this.#number(error)
     if (parts & errorParts.cause) {
-      this.#enter(0)
+      this.#enter()
       const cause = this.#read()
       Object.defineProperty(error, 'cause', { value: cause, writable: true, enumerable: false, configurable: true })
       this.#depth--
@@ -305,8 +305,8 @@ export class ValueReader {
     return copy
   }
 
-  #enter(count: number): void {
-    if (++this.#depth > maxNesting || count > this.#end - this.#at) throw corruptValue()
+  #enter(): void {
+    if (++this.#depth > maxNesting) throw corruptValue()
   }
 }
 

@@ -33,7 +33,7 @@ export type LogLimits = Pick<Limits, 'segmentSizeBytes' | 'logReserveSizeBytes' 
 
 /** What the log tells its owner, synchronously. */
 export interface LogEvents {
-  /** Everything up to here is durable. Called before waiters of `whenDurable` go on. */
+  /** Everything up to here is durable. Called before waiters of `whenDurable` go on; also from within `flushSync` and `reserve`. */
   onDurable(durableTs: CommitTs): void
   /** The log has failed; called once. Commits up to `writtenTs` and above `durableTs` are in doubt, later ones are not committed. */
   onFailure(error: StorageError, writtenTs: CommitTs): void

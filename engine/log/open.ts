@@ -32,7 +32,7 @@ export interface OpenLogOptions extends LogEvents {
 }
 
 export interface RecoveredLog {
-  /** Every commit above `appliedTs`, ascending, each once. They are durable again. */
+  /** Every commit above `appliedTs`, ascending, each once. They are durable again. Values are views of buffers of about 1 MB. */
   readonly commits: readonly LogCommit[]
   /** The newest of them, or `appliedTs`. */
   readonly lastTs: CommitTs

@@ -13,7 +13,7 @@ import {
 } from '../../isolation/anomaly/index.js'
 import { dirty, mislabelled, phantomBlind, readCommitted, serial, serializable, snapshot } from './toy-subjects.js'
 
-const options = { seed: 1, scheduler: () => turnScheduler() }
+const options = { seed: 1, scheduler: () => turnScheduler(), maxSchedules: 500 }
 const ids = scenarios.map(({ id }) => id)
 const run = (...subjects: Subject[]): Promise<Matrix> => runMatrix(subjects, scenarios, options)
 const possibleIn = (matrix: Matrix, subject: Subject): string[] =>
@@ -74,7 +74,7 @@ describe('the matrix tells engines apart', () => {
   test('where all schedules are played the numbers are exact, else the document says that they are a sample', () => {
     const { cells } = matrixDocument(matrix)
     const played = Object.fromEntries(cells.filter(({ subject }) => subject === 'toy/snapshot').map(cell => [cell.anomaly, [cell.schedules, cell.sampled]]))
-    expect(played).toMatchObject({ 'G0': [20, false], 'G2-item': [70, false], 'read-only-anomaly': [2_000, true] })
+    expect(played).toMatchObject({ 'G0': [20, false], 'G2-item': [70, false], 'read-only-anomaly': [500, true] })
   })
 
   test('the same seed gives the same document', async () => {
@@ -127,7 +127,7 @@ describe('reports', () => {
     expect(text).toMatch(/^G2-item +✗ possible +✗ possible +✓ prevented +✗ possible !$/m)
     for (const { legend } of scenarios) expect(text).toContain(legend)
     expect(text).toContain('A sample of the schedules was played, not all: read-only-anomaly.')
-    expect(text).toContain('toy/mislabelled, double-spend: should be prevented, was found possible; shows G2-item, ruled out at')
+    expect(text).toContain('toy/mislabelled, double-spend: should be prevented, was found possible; shows G2-item')
   })
 
   test('colour adds nothing but colour', () => {

@@ -374,6 +374,42 @@ describe('encoded values', () => {
     expect(hex([shared, shared])).toBe('c900000008099290d60800000001')
   })
 
+  test.each([
+    [0, '00'],
+    [127, '7f'],
+    [128, 'cc80'],
+    [256, 'cd0100'],
+    [65_536, 'ce00010000'],
+    [2 ** 32 - 1, 'ceffffffff'],
+    [2 ** 32, 'cb41f0000000000000'],
+    [-1, 'ff'],
+    [-32, 'e0'],
+    [-33, 'd0df'],
+    [-128, 'd080'],
+    [-129, 'd1ff7f'],
+    [-32_768, 'd18000'],
+    [-32_769, 'd2ffff7fff'],
+    [-(2 ** 31), 'd280000000'],
+    [-(2 ** 31) - 1, 'cbc1e0000000200000'],
+    [0.5, 'cb3fe0000000000000'],
+    [NaN, 'cb7ff8000000000000'],
+    [0n, 'c7010200'],
+    [-1n, 'c702020101'],
+    [2n ** 64n, 'c70a0200010000000000000000'],
+    ['é', 'a2c3a9'],
+  ])('%s is written as %s', (value, bytes) => {
+    expect(hex(value)).toBe(bytes)
+  })
+
+  test('property names that are alike are told apart', () => {
+    const random = fc.sample(fc.string({ unit: fc.constantFrom('a', 'b', 'c', '1', '2', 'é', 'Ã', '©'), minLength: 2, maxLength: 8 }), 20_000)
+    const wrong = random.filter(long => {
+      const [first, second] = [roundTrip({ [long]: 1 }), roundTrip({ [long.slice(0, -1)]: 1 })] as [object, object]
+      return Object.keys(first)[0] !== long || Object.keys(second)[0] !== long.slice(0, -1)
+    })
+    expect(wrong).toStrictEqual([])
+  })
+
   test('damaged bytes are reported as damage or decode to something, and never do anything else', () => {
     fc.assert(
       fc.property(acceptable, fc.nat(), fc.nat(4), fc.uint8Array({ maxLength: 4 }), (value, at, drop, add) => {
@@ -402,6 +438,7 @@ describe('encoded values', () => {
     ['a reference to what has not begun', 'c9000000070991d60800000005'],
     ['a graph of another length', 'c900000001099101'],
     ['an extension shorter than its content', 'c90000000105a16101'],
+    ['an extension longer than its content', 'c90000000404a161a000'],
     ['an unknown extension', 'c9000000016301'],
     ['an unknown error class', 'c900000002070900'],
     ['a pattern that is none', 'c90000000304a128a0'],

@@ -3,7 +3,7 @@
  */
 
 export interface Scheduler {
-  /** Waits for a step. False: it has not settled within the bound and is blocked for now. */
+  /** Waits for a step. False: it has not settled within the bound and counts as blocked. */
   readonly settles: (step: Promise<unknown>) => Promise<boolean>
   /** Waits for a blocked step when no session has anything else to do. False: nobody will ever release it. */
   readonly released: (step: Promise<unknown>) => Promise<boolean>
