@@ -6,7 +6,7 @@ export class Bound {
   readonly #environment: Environment
   readonly #timeoutMs: number
   readonly #untilMs: number
-  readonly #signal: AbortSignal | undefined
+  #signal: AbortSignal | undefined
   readonly #onAbort = (): void => this.#interrupt(new CancelledError(this.#signal!.reason))
   #cancelTimer: Cancel | undefined
   #armed = false
@@ -65,6 +65,7 @@ export class Bound {
   /** From now on only the deadline counts: what is installed cannot be cancelled. */
   ignoreSignal(): void {
     this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#signal = undefined // also where waiting begins only afterwards
     this.#onInterrupt = undefined
   }
 

@@ -5,6 +5,7 @@
  *   P-2  Whatever can fail, fails before the installation: validation, conditions, sizes, space in the log.
  *   P-3  Only validated commits enter the conflict index, and a snapshot that may ask it is never left below its floor unnoticed.
  */
+import type { LogWrite } from './encoding/records.js'
 import type { Environment } from './environment.js'
 import type { ConflictError, ConstraintError } from './errors.js'
 import type { Limits } from './limits.js'
@@ -15,7 +16,7 @@ import type { Snapshot } from './store/epochs.js'
 import type { View } from './view.js'
 import type { Condition, WriteSet } from './write-set.js'
 import { ConflictIndex, type Overwrite } from '../isolation/conflict-index.js'
-import { findWriteWrite, type Conflict } from '../isolation/validate.js'
+import type { Conflict } from '../isolation/validate.js'
 import type { CommitTs, Key, KeyRange, WriteKind } from '../isolation/types.js'
 
 export type Durability = 'durable' | 'relaxed'
@@ -62,19 +63,19 @@ export class CommitPath {
 
   /** Installs writes that need no validation (any more). Throws `DISK_FULL`, having changed nothing. */
   install(rows: ReadonlyMap<Key, { readonly value: Uint8Array | undefined; readonly kind: WriteKind }>, { label, durability }: Pick<Committing, 'label' | 'durability'>): CommitTs {
-    const values = new Map<Key, Uint8Array | undefined>()
+    const writes: LogWrite[] = []
     const keys: Key[] = []
     const kinds: WriteKind[] = []
     let sizeBytes = 0
     for (const [key, { value, kind }] of rows) {
-      values.set(key, value)
+      writes.push({ key, value })
       keys.push(key)
       kinds.push(kind)
       sizeBytes += key.length + (value?.length ?? 0)
     }
     checkTransactionSize(sizeBytes, keys.length, this.#limits)
-    this.#store.reserve(sizeBytes + keys.length * 16)
-    const ts = this.#store.install(values, durability)
+    this.#store.reserve(writes)
+    const ts = this.#store.install(writes, durability)
     this.index.add({ ts, label, keys, kinds })
     this.trimIndex()
     return ts
@@ -92,7 +93,7 @@ export class CommitPath {
   trimIndex(): void {
     const { epochs, visibleTs } = this.#store
     this.index.trim(epochs.tracked.oldest ?? visibleTs)
-    if (this.index.writes > this.#limits.conflictIndexWrites) this.index.trim(this.index.oldestTs)
+    while (this.index.writes > this.#limits.conflictIndexWrites) this.index.trim(this.index.oldestTs)
   }
 
   #isBelowFloor(view: View): boolean {
@@ -107,6 +108,7 @@ export class CommitPath {
       for (let step = work.next(); !step.done; step = work.next()) {
         await new Promise<void>(resolve => this.#environment.defer(resolve))
         this.#store.assertUsable()
+        if (view.snapshot.released) return // it was ended meanwhile, and its caller told
       }
       view.moveTo(later.ts)
     } finally {
@@ -163,8 +165,11 @@ export class CommitPath {
           cursor.take()
           if (rows.has(row.key)) continue
           rows.set(row.key, { value: undefined, kind: 'delete' })
-          const won = view.policy.oneSnapshot ? findWriteWrite([row.key], this.index, view.snapshot.ts) : undefined
-          if (won !== undefined) throw transaction.doom(won)
+          // By the row's own tag: the index may have forgotten who came first.
+          if (view.policy.oneSnapshot && row.ts > view.beganTs) {
+            const overwrite = this.index.overwriteOf(row.key, this.index.floor) ?? { key: row.key, commitTs: row.ts, write: 'put', label: undefined }
+            throw transaction.doom({ read: { key: row.key }, overwrite })
+          }
         }
       }
     } finally {
@@ -180,7 +185,7 @@ export class CommitPath {
 
   #check(condition: Condition, present: Snapshot, transaction: Committing): void {
     const { key, expect } = condition
-    const now = this.#store.read(present, key)
+    const now = transaction.view.saw(this.#store.read(present, key))
     const value = now?.value
     const holds =
       expect === 'absent'

@@ -92,8 +92,9 @@ export class Database {
 
   /** The rows of several keys, in the order of the keys, at one commit. */
   getMany<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, keys: Iterable<NoInfer<K>>): (Out | undefined)[] {
+    const all = [...keys] // what yields them may commit something
     const codec = this.#use(table, 'getMany')
-    return Array.from(keys, key => readRow(this.#source, codec, key))
+    return all.map(key => readRow(this.#source, codec, key))
   }
 
   /** Whether the row is there. */

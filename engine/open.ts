@@ -37,6 +37,8 @@ export interface OpenParts {
 
 /** LMDB maps and grows its file at open; on a full disk that ends the process. */
 const freeSpaceMinBytes = 4 * 1_024 * 1_024
+/** `MDB_LAST_ERRCODE` and all below it. */
+const lmdbErrorMax = -30_774
 
 /**
  * Opens the database in the directory `path`, creating what is missing; `':memory:'` opens a private temporary one that is gone when it is closed and promises nothing.
@@ -109,7 +111,7 @@ function openStore(directory: Directory, lock: OwnerLock, environment: Environme
     const epochs = new Epochs(rowFile.pin(), limits.snapshotAgeMs)
     let recoveredSizeBytes = 0
     for (const { ts, writes } of recovered.commits) {
-      const commit = epochs.window.install(ts, new Map(writes.map(({ key, value }) => [key, value])), ts)
+      const commit = epochs.window.install(ts, writes, ts)
       epochs.install(commit)
       recoveredSizeBytes += commit.sizeBytes
     }
@@ -117,9 +119,16 @@ function openStore(directory: Directory, lock: OwnerLock, environment: Environme
     opened.store = new Store({ directory, lock, rowFile, epochs, log, environment, limits, incarnation, lastTs, recoveredSizeBytes })
     return opened.store
   } catch (error) {
-    void rowFile.close()
-    throw error
+    rowFile.close().catch(() => {}) // what went wrong first is what the caller must know
+    throw asDamage(directory.rowsPath, error)
   }
+}
+
+/** What the native library says of a damaged file: its own codes are far below those of the system. */
+function asDamage(path: string, error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (typeof code !== 'number' || code > lmdbErrorMax) return error
+  return new StorageError('CORRUPT', `${path} is damaged. Nothing of the log was given up; restore the directory from a backup.`, { cause: error })
 }
 
 /** Files of a store that promises nothing: written, never synced. */

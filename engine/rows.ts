@@ -11,6 +11,7 @@ export interface Row<K, V> {
 
 /** The rows of a range, in key order. Each iteration reads anew, sees the writes made before it began, and releases everything when it ends or is left early. */
 export interface Rows<K, V> extends Iterable<Row<K, V>> {
+  [Symbol.iterator](): IterableIterator<Row<K, V>>
   toArray(): Row<K, V>[]
 }
 

@@ -39,8 +39,9 @@ export class Transaction {
 
   /** The rows of several keys, in the order of the keys. */
   getMany<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, keys: Iterable<NoInfer<K>>): (Out | undefined)[] {
+    const all = [...keys] // what yields them may do anything
     const codec = this.#use(table)
-    return Array.from(keys, key => readRow(this.#source, codec, key))
+    return all.map(key => readRow(this.#source, codec, key))
   }
 
   /** Whether the row is there. Relied on as `get` is. */
@@ -99,7 +100,6 @@ export class Transaction {
       throw new ConstraintError('ROW_ABSENT', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} is absent.`, { table: table.name, key })
     }
     const next = change(codec.decodeValue(bytes, encoded))
-    this.#source.assertActive()
     this.#write(encoded, codec.encodeValue(next, key), 'put')
   }
 
@@ -112,6 +112,7 @@ export class Transaction {
     const encoded = codec.encodeKey(key)
     const value = expected === undefined ? undefined : codec.encodeUnchecked(expected)
     const bytes = next === undefined ? undefined : codec.encodeValue(next, key)
+    this.#source.assertActive()
     const present = this.#attempt.view.get(encoded)
     const equal = present === undefined || value === undefined ? present === value : Buffer.compare(present, value) === 0
     if (!equal) return false
@@ -152,9 +153,16 @@ export class Transaction {
     const hooks = attempt.hooks.length
     const child = new Transaction(attempt, this.attempt)
     const end = (kept: boolean): void => {
-      // The attempt may have ended meanwhile (deadline, signal, an outer commit); then there is nothing to undo.
-      if (!attempt.isOpen) return
-      attempt.handles.length = attempt.handles.indexOf(this) + 1
+      // The attempt may have ended meanwhile (deadline, signal), or the savepoint have been undone with the one around it.
+      const at = attempt.handles.indexOf(child)
+      if (!attempt.isOpen || at === -1) return
+      const isInnermost = at === attempt.handles.length - 1
+      attempt.handles.length = at
+      if (kept && !isInnermost) {
+        const error = new UsageError('SAVEPOINT_ACTIVE', 'A savepoint ended before a savepoint inside it had; the transaction was aborted.')
+        attempt.end(error)
+        throw error
+      }
       if (kept) return
       attempt.writes.undoTo(mark)
       attempt.hooks.length = hooks
@@ -197,6 +205,7 @@ export class Transaction {
 
   /** Reads a row that a conditional write depends on, and notes the condition it will have to meet at commit if it is met now. */
   #readForWrite(key: Key, expect: 'absent' | 'present'): Uint8Array | undefined {
+    this.#source.assertActive()
     const value = this.#attempt.view.get(key)
     if ((value === undefined) === (expect === 'absent')) this.#condition(key, expect)
     return value
@@ -208,7 +217,9 @@ export class Transaction {
     if (view.policy.conditionsAtCommit && writes.get(key) === undefined) writes.conditions.push({ key, expect })
   }
 
+  /** Asserts anew: the schema or the callback that made the value may have done anything. */
   #write(key: Key, value: Uint8Array | undefined, kind: WriteKind): void {
+    this.#source.assertActive()
     this.#attempt.assertMayWrite()
     this.#attempt.writes.set(key, { value, kind })
   }

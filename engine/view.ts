@@ -71,7 +71,7 @@ export class View {
   getCommitted(key: Key): Uint8Array | undefined {
     this.#renew()
     this.rely(key)
-    return this.#saw(this.#parts.store.read(this.snapshot, key))?.value
+    return this.saw(this.#parts.store.read(this.snapshot, key))?.value
   }
 
   /** Records a key as read (levels that track) without looking at its value. */
@@ -111,11 +111,17 @@ export class View {
     const { store } = this.#parts
     const present = store.epochs.acquire(store.visibleTs, false)
     try {
-      const now = this.#saw(store.read(present, key))
+      const now = this.saw(store.read(present, key))
       return sameValue(store.read(this.snapshot, key), now)
     } finally {
       store.epochs.release(present)
     }
+  }
+
+  /** Notes a version that the outcome may depend on, and returns it. */
+  saw(seen: SeenVersion | undefined): SeenVersion | undefined {
+    if (seen !== undefined) this.#noteSeen(seen.ts)
+    return seen
   }
 
   /** Moves the snapshot to `ts`, up to which everything relied on is known to hold. */
@@ -157,11 +163,6 @@ export class View {
     }
     if (this.#lost !== undefined && !writes.isEmpty) throw doom(this.#lost, this)
     return false
-  }
-
-  #saw(seen: SeenVersion | undefined): SeenVersion | undefined {
-    if (seen !== undefined) this.#noteSeen(seen.ts)
-    return seen
   }
 
   #noteSeen(ts: CommitTs): void {

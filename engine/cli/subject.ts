@@ -63,11 +63,13 @@ function inSpace(tx: ManualTransaction, rows: Rows, space: number): SubjectTrans
 /** A range over one table of one space. An open end is where the table begins or ends, not where the space does. */
 function boundsIn(space: number, { table, gt, gte, lt, lte, limit, reverse }: RangeOptions) {
   const at = (key: string) => [space, table, key] as const
+  const unbounded = gt === undefined && gte === undefined && lt === undefined && lte === undefined
+  const how = { ...(limit !== undefined && { limit }), ...(reverse !== undefined && { reverse }) }
+  if (unbounded) return { prefix: [space, table] as const, ...how }
   return {
     ...(gt !== undefined ? { gt: at(gt) } : { gte: gte === undefined ? ([space, table] as const) : at(gte) }),
     ...(lte !== undefined ? { lte: at(lte) } : { lt: lt === undefined ? ([space, `${table}\0`] as const) : at(lt) }),
-    ...(limit !== undefined && { limit }),
-    ...(reverse !== undefined && { reverse }),
+    ...how,
   }
 }
 

@@ -205,7 +205,13 @@ export class RecordEncoder {
    * Encodes one record. No commits make the mark of a clean close, which carries the timestamp `markTs`.
    * @returns the size with header, not aligned, and the checksum that the next record names. Errors are those of `write`.
    */
-  encode(place: RecordPlace, commits: readonly LogCommit[], markTs: CommitTs, seed: number, write: WriteBytes): { sizeBytes: number; checksum: number } {
+  encode(
+    place: RecordPlace,
+    commits: readonly LogCommit[],
+    markTs: CommitTs,
+    seed: number,
+    write: WriteBytes,
+  ): { sizeBytes: number; checksum: number } {
     this.#used = recordHeaderSizeBytes
     this.#spilled = 0
     this.#checksum = seed

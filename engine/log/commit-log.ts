@@ -201,7 +201,6 @@ export class CommitLog {
   }
 
   async #close(clean: boolean): Promise<void> {
-    this.#unschedule()
     if (this.#syncing) await new Promise<void>(resolve => (this.#afterSync = resolve))
     try {
       if (this.#failure) return
@@ -332,7 +331,8 @@ export class CommitLog {
   /** Ends the log (L-4). Returns the error that later calls throw. */
   #fail(cause: unknown): StorageError {
     if (this.#failure) return this.#failure
-    const failure = new StorageError('POISONED', 'The commit log failed; the store must be opened again. Nothing of this call was committed.', { cause })
+    const message = 'The commit log failed; the store must be opened again. Nothing of this call was committed.'
+    const failure = new StorageError('POISONED', message, { cause })
     this.#failure = failure
     this.#unschedule()
     const inDoubt = this.#failureOf(this.#writtenTs)

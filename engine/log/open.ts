@@ -62,7 +62,8 @@ export function openLog(options: OpenLogOptions): { readonly log: CommitLog; rea
     if (scanned.incarnation >= incarnation) {
       throw new StorageError(
         'CORRUPT',
-        `The commit log in ${logDirectory} was written by opening ${scanned.incarnation}, this is opening ${incarnation}: it belongs to a newer state of the store.`,
+        `The commit log in ${logDirectory} was written by opening ${scanned.incarnation}, this is opening ${incarnation}: ` +
+          `it belongs to a newer state of the store.`,
       )
     }
     const gap = scanned.clean ? 0 : limits.unsyncedCommits

@@ -227,7 +227,13 @@ function lastUsed(bytes: Buffer): number {
   return end
 }
 
-function damage(path: string, progress: Progress, unreadable: Rest['unreadable'], nextStartsAfterTs: number | undefined, syncedEnd: number): StorageError {
+function damage(
+  path: string,
+  progress: Progress,
+  unreadable: Rest['unreadable'],
+  nextStartsAfterTs: number | undefined,
+  syncedEnd: number,
+): StorageError {
   const from = unreadable.from ?? progress.lastTs + 1
   const to = unreadable.to ?? nextStartsAfterTs
   const range = to === undefined ? `from ${from} on` : `${from} to ${to}`

@@ -8,6 +8,7 @@
  *        between steps leaves F where it was, and replay of the log above F covers whatever the steps wrote.
  *   K-3  C counts as a live snapshot from the moment it is fixed, so no version that a step needs leaves the window.
  *   K-4  Log and window are cut only after the new root has been pinned and says itself that it holds C.
+ *   K-5  A step writes only what the free space surely holds, and none is begun on a full disk: there LMDB fails for good, while nothing is lost by waiting.
  */
 import type { Environment } from '../environment.js'
 import { StorageError } from '../errors.js'
@@ -23,8 +24,15 @@ const trimSlice = 4_000
 const keysPerLook = 32
 /** The longest rest between two steps while nobody waits for the checkpoint. */
 const restMaxMs = 20
+/** How long a checkpoint that lacks disk space rests before it looks again. */
+const starvedRestMs = 500
+/** No step is begun with less free space. */
+const freeSpaceMinBytes = 2 * 1_024 * 1_024
+/** Pages that writing one row may dirty beside its own bytes: the copies of a leaf and of a branch page above it. */
+const dirtyPerRowBytes = 2 * 4_096
 
 export interface CheckpointParts {
+  readonly directory: { readonly path: string }
   readonly rowFile: RowFile
   readonly epochs: Epochs
   readonly environment: Environment
@@ -34,6 +42,8 @@ export interface CheckpointParts {
   readonly whenDurable: (ts: CommitTs) => Promise<void>
   /** Called when the new root holds everything up to `ts`. */
   readonly onApplied: (ts: CommitTs) => void
+  /** Called when the disk has no space for the next step: who waits for the checkpoint must be told. */
+  readonly onStarved: () => void
   /** Called when a write to LMDB failed: the store must not go on. */
   readonly onFailure: (error: unknown) => void
 }
@@ -43,13 +53,18 @@ interface Run {
   /** Keys before this one are written. */
   from: Key
   stepping: boolean
+  /** Free space without which no step is possible. */
+  neededBytes: number
 }
+
+type Progress = 'complete' | 'more' | 'starved'
 
 export class Checkpointer {
   readonly #parts: CheckpointParts
   #running: Run | undefined
   #stopped = false
   #urgent = false
+  #cancelRest: (() => void) | undefined
 
   constructor(parts: CheckpointParts) {
     this.#parts = parts
@@ -57,6 +72,16 @@ export class Checkpointer {
 
   get running(): boolean {
     return this.#running !== undefined
+  }
+
+  /** Whether a checkpoint is under way that cannot go on for want of disk space. Where there is space again it goes on. */
+  get starved(): boolean {
+    if (this.#cancelRest === undefined) return false
+    const run = this.#running!
+    if (this.#freeBytes() < run.neededBytes) return true
+    this.#endRest()
+    this.#parts.environment.defer(() => this.#continue(run))
+    return false
   }
 
   /** Begins a checkpoint of everything up to `target` unless one is under way. `urgent` steps do not rest. */
@@ -102,15 +127,22 @@ export class Checkpointer {
   /** The next step of `run`, unless somebody finished it meanwhile. */
   #continue(run: Run): void {
     if (this.#running !== run) return
-    const { environment, limits } = this.#parts
+    const { environment, limits, onStarved } = this.#parts
     const startedMs = environment.nowMs()
+    let progress: Progress
     try {
-      if (this.#step(run)) {
-        environment.defer(() => this.#trim())
-        return
-      }
+      progress = this.#step(run)
     } catch {
       return // onFailure has been told
+    }
+    if (progress === 'complete') {
+      environment.defer(() => this.#trim())
+      return
+    }
+    if (progress === 'starved') {
+      this.#rest(run)
+      onStarved()
+      return
     }
     const restMs = this.#urgent ? 0 : Math.min(environment.nowMs() - startedMs, restMaxMs, limits.stepMs * 2)
     if (restMs < 1) environment.defer(() => this.#continue(run))
@@ -172,4 +204,11 @@ export class Checkpointer {
   #trim(): void {
     if (!this.#stopped && this.#parts.epochs.trim(trimSlice)) this.#parts.environment.defer(() => this.#trim())
   }
+}
+
+const newRun = (target: CommitTs): Run => ({ target, from: asKey(''), stepping: false, neededBytes: freeSpaceMinBytes })
+
+/** What those are told who would have to wait for a checkpoint that lacks space. */
+export function diskFull(): StorageError {
+  return new StorageError('DISK_FULL', 'There is no space to move recent commits into the row file. Nothing was changed; it works again when there is space.')
 }

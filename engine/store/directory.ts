@@ -59,6 +59,7 @@ export class Directory {
 
   /** Refuses foreign and newer directories before a lock file is put into them. Returns whether a complete database is here. */
   check(): 'complete' | 'empty' {
+    this.#refuseLinks()
     const marker = this.#readMarker()
     if (marker === undefined) {
       this.#refuseForeignFiles()
@@ -112,6 +113,15 @@ export class Directory {
       return text.toString('utf8', 0, this.#files.readSync(fd, text, 0, text.length, 0))
     } finally {
       this.#files.closeSync(fd)
+    }
+  }
+
+  /** The native library would follow them. */
+  #refuseLinks(): void {
+    for (const path of [this.rowsPath, `${this.rowsPath}-lock`]) {
+      if (this.#files.lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) {
+        throw new StorageError('NOT_A_DATABASE', `${path} is a symbolic link; the engine opens only files of its own.`)
+      }
     }
   }
 

@@ -106,6 +106,8 @@ export class Epochs {
 
   /** Moves a snapshot forward to `ts`, through the current root (E-2). */
   move(snapshot: Snapshot, ts: SnapshotTs): void {
+    // It would enter anew and leave in another's name, whose versions would then be dropped.
+    if (snapshot.released) throw new Error(`E-2: a snapshot at ${snapshot.ts} was moved after its release`)
     const before = { ts: snapshot.ts, epoch: snapshot.epoch }
     snapshot.ts = ts
     snapshot.epoch = this.#current

@@ -17,7 +17,7 @@ export class OwnerLock {
   /** Takes the lock, or throws `LOCKED` with an error that names the owner. */
   constructor(path: string, files: Files) {
     this.#files = files
-    this.#fd = files.openSync(path, openFlags.O_RDWR | openFlags.O_CREAT | openFlags.O_NOFOLLOW, 0o600)
+    this.#fd = openOwnFile(path, files)
     try {
       if (!nativeFiles.tryLock(this.#fd)) {
         throw new StorageError(
@@ -37,6 +37,15 @@ export class OwnerLock {
     if (this.#released) return
     this.#released = true
     this.#files.closeSync(this.#fd)
+  }
+}
+
+function openOwnFile(path: string, files: Files): number {
+  try {
+    return files.openSync(path, openFlags.O_RDWR | openFlags.O_CREAT | openFlags.O_NOFOLLOW, 0o600)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ELOOP') throw error
+    throw new StorageError('NOT_A_DATABASE', `${path} is a symbolic link; the engine opens only files of its own.`)
   }
 }
 

@@ -6,13 +6,14 @@
  *   S-2  durableTs <= visibleTs. What is visible may not be durable yet; who hands out a result waits for what the result has seen.
  *   S-3  After a failed write or sync nothing more is accepted or shown until the database is opened again.
  */
+import { commitSizeBytes, type LogWrite } from '../encoding/records.js'
 import type { Environment } from '../environment.js'
 import { LimitError, StorageError } from '../errors.js'
 import type { Limits } from '../limits.js'
 import type { RowFile } from '../lmdb/row-file.js'
 import type { CommitLog } from '../log/commit-log.js'
 import { asTs, type CommitTs, type Key } from '../../isolation/types.js'
-import { Checkpointer } from './checkpoint.js'
+import { Checkpointer, diskFull } from './checkpoint.js'
 import type { Directory } from './directory.js'
 import type { Epochs, Snapshot } from './epochs.js'
 import type { OwnerLock } from './owner-lock.js'
@@ -23,9 +24,6 @@ export interface SeenVersion {
   readonly ts: CommitTs
   readonly value: Uint8Array | undefined
 }
-
-/** The newest value of each key of a write set; undefined deletes. */
-export type RowWrites = ReadonlyMap<Key, Uint8Array | undefined>
 
 export interface StoreParts {
   readonly directory: Directory
@@ -70,6 +68,7 @@ export class Store {
       ...parts,
       whenDurable: ts => this.whenDurable(ts),
       onApplied: ts => this.#onApplied(ts),
+      onStarved: () => this.#releaseWaiting(),
       onFailure: error => this.fail(error),
     })
     if (parts.recoveredSizeBytes > 0) this.#startAgeTimer()
@@ -112,22 +111,21 @@ export class Store {
   }
 
   /**
-   * Makes sure that a write set of this size can be installed and logged. The last thing that may fail: throws `DISK_FULL`, or `POISONED`; nothing was changed.
+   * Makes sure that a write set can be installed and logged. The last thing that may fail: throws `DISK_FULL`, or `POISONED`; nothing was changed.
    */
-  reserve(sizeBytes: number): void {
-    if (this.#visibleTs - this.durableTs >= this.#parts.limits.unsyncedCommits) this.flushSync()
-    this.#parts.log.reserve(sizeBytes)
+  reserve(writes: readonly LogWrite[]): void {
+    this.#parts.log.reserve(commitSizeBytes(writes))
   }
 
-  /** Installs a validated write set at the next timestamp and appends it to the log. Cannot fail after `reserve`. */
-  install(writes: RowWrites, durability: 'durable' | 'relaxed'): CommitTs {
+  /** Installs a validated write set, one write per key, at the next timestamp and appends it to the log. Cannot fail after `reserve`. */
+  install(writes: readonly LogWrite[], durability: 'durable' | 'relaxed'): CommitTs {
     const ts = asTs(this.#visibleTs + 1)
     const commit = this.epochs.window.install(ts, writes, this.durableTs)
     this.epochs.install(commit)
     this.#visibleTs = ts
     this.#installedBytes += commit.sizeBytes
     this.#parts.log.append({ ts, writes: commit.versions }, durability === 'relaxed')
-    if (durability === 'relaxed') this.#relaxedTs = ts
+    if (durability === 'relaxed') this.acknowledgeRelaxed(ts)
     this.#checkpointIfDue()
     return ts
   }
@@ -142,14 +140,20 @@ export class Store {
     this.#parts.log.flushSync()
   }
 
-  /** Undefined where a commit may go on at once; else a promise of room in the window (back-pressure while a checkpoint catches up). */
+  /** Somebody who does not wait for the disk is told what it saw, up to `ts`: reads that begin later must not go back behind that. */
+  acknowledgeRelaxed(ts: CommitTs): void {
+    if (ts > this.#relaxedTs) this.#relaxedTs = ts
+  }
+
+  /** Undefined where a commit may go on at once; else a promise of room in the window (back-pressure while a checkpoint catches up). Throws `DISK_FULL`. */
   room(): Promise<void> | undefined {
     if (!this.#isFull) return undefined
     this.#requestCheckpoint(true)
+    if (this.#checkpointer.starved) throw diskFull()
     return new Promise(resolve => this.#waitingForRoom.push(resolve))
   }
 
-  /** Makes room in the window before it returns. */
+  /** Makes room in the window before it returns. Throws `DISK_FULL`. */
   makeRoomSync(): void {
     if (this.#isFull) this.#checkpointSync()
   }
@@ -173,7 +177,7 @@ export class Store {
     try {
       if (!failed && !directory.temporary) {
         await this.whenDurable(this.#visibleTs)
-        this.#checkpointSync()
+        this.#checkpointIfSpace()
         await log.close(true)
       } else await log.close(false)
     } catch (error) {
@@ -221,6 +225,15 @@ export class Store {
     this.flushSync()
     this.#targetBytes = this.#installedBytes
     this.#checkpointer.runSync(this.#visibleTs)
+  }
+
+  /** On a full disk the log keeps what the row file cannot take. */
+  #checkpointIfSpace(): void {
+    try {
+      this.#checkpointSync()
+    } catch (error) {
+      if (!(error instanceof StorageError && error.code === 'DISK_FULL')) throw error
+    }
   }
 
   #onApplied(ts: CommitTs): void {

@@ -8,6 +8,7 @@
  *
  * Keys in order stand in a B+ tree, entered once per key.
  */
+import type { LogWrite } from '../encoding/records.js'
 import type { CommitTs, Key } from '../../isolation/types.js'
 import type { LiveSnapshots } from './live-snapshots.js'
 import { sortedMap } from './sorted-map.js'
@@ -66,11 +67,11 @@ export class Window {
     return this.#sorted.nextLowerKey(key)
   }
 
-  /** Makes a commit's writes the newest versions of their keys. Cannot fail. `durableTs` as of now, for W-3. */
-  install(ts: CommitTs, writes: ReadonlyMap<Key, Uint8Array | undefined>, durableTs: CommitTs): WindowCommit {
+  /** Makes a commit's writes, one per key, the newest versions of their keys. Cannot fail. `durableTs` as of now, for W-3. */
+  install(ts: CommitTs, writes: readonly LogWrite[], durableTs: CommitTs): WindowCommit {
     const versions: Version[] = []
     let sizeBytes = 0
-    for (const [key, value] of writes) {
+    for (const { key, value } of writes) {
       const older = this.#heads.get(key)
       const version: Version = { key, ts, value, older, gone: false }
       this.#heads.set(key, version)

@@ -37,7 +37,7 @@ export function open(disk: SimulatedFiles, appliedTs = 0, options: Partial<OpenL
   const durable: number[] = []
   const failures: OpenedLog['failures'] = []
   const pendingTimers = new Set<unknown>()
-  const incarnation = nextIncarnation()
+  const incarnation = options.incarnation ?? nextIncarnation()
   const opened = openLog({
     directory: '/store',
     environment: environmentOf(disk, incarnation, pendingTimers),

@@ -112,6 +112,26 @@ describe('a flipped bit (U8)', () => {
     for (let at = start; at < end; at++) expect(openWith(disk, path, flipped(at))).toEqual({ found: between(1, 6), dropped: true })
   })
 
+  test('is not the only way to lose a record: one that does not continue its predecessor is not used', () => {
+    // The same opening twice, with different commits 2: as if a disk had kept an old sector.
+    const [one, other] = [4, 5].map(sizeBytes => {
+      const made = new SimulatedFiles()
+      const { log } = open(made, 0, { incarnation: 1 })
+      for (const commit of [commitAt(1), commitAt(2, sizeBytes), commitAt(3)]) {
+        add(log, commit)
+        log.flushSync()
+      }
+      made.kill()
+      return made
+    })
+    const found = one!.read(activePath(one!))
+    const [, , third] = recordsIn(found)
+    const strange = other!.read(activePath(other!))
+    expect(recordsIn(strange)[2]!.start).toBe(third!.start)
+    strange.copy(found, third!.start, third!.start, third!.end)
+    expect(openWith(one!, activePath(one!), found)).toEqual({ found: [1, 2], dropped: true })
+  })
+
   test('in a segment header is damage', () => {
     for (let at = 0; at < segmentHeaderSizeBytes; at++) {
       expect(openWith(disk, path, flipped(at))).toEqual({ error: expect.stringContaining('has no valid header. Commits above 0 are lost') })
@@ -203,7 +223,8 @@ describe('segments', () => {
     const { disk, paths } = segments()
     const content = disk.read(paths[1]!)
     const { start, lastTs } = recordsIn(content).at(-1)!
-    expect(openWith(disk, paths[1]!, Buffer.from(content).fill(0, start))).toEqual({ error: expect.stringContaining(`to ${lastTs} are lost`) })
+    const outcome = openWith(disk, paths[1]!, Buffer.from(content).fill(0, start))
+    expect(outcome).toEqual({ error: expect.stringMatching(new RegExp(`is unreadable at offset ${start}\\b.*to ${lastTs} are lost`)) })
   })
 
   test('a missing one is damage: in the middle, at the beginning, all', () => {
@@ -425,10 +446,6 @@ test('no log sequence number and no timestamp is used twice, whatever a crash fo
   for (let i = 0; i < 60; i++) {
     const { log, recovered } = open(disk)
     expect(recovered.nextTs).toBeGreaterThan(seenTs)
-    for (const { sequence } of recordsOf(disk)) {
-      expect(seenSequences.has(sequence)).toBe(false)
-      seenSequences.add(sequence)
-    }
     const count = Math.floor(random() * 6)
     for (let ts = recovered.nextTs; ts < recovered.nextTs + count; ts++) {
       addAll(log, ts, ts)
@@ -438,11 +455,47 @@ test('no log sequence number and no timestamp is used twice, whatever a crash fo
       else if (next < 0.5) await turns(1)
     }
     if (random() < 0.2) await log.close(true)
-    for (const { sequence } of recordsOf(disk)) seenSequences.add(sequence)
+    // Every segment on the disk is of this opening.
+    for (const { sequence } of recordsOf(disk)) {
+      expect(seenSequences.has(sequence)).toBe(false)
+      seenSequences.add(sequence)
+    }
     if (random() < 0.7) disk.powerCut(keepSome(random, random() < 0.5 ? 0 : 0.5))
     else disk.kill()
   }
   expect(seenSequences.size).toBeGreaterThan(60)
+})
+
+test('nor when nothing but the header of a segment is left', async () => {
+  const disk = new SimulatedFiles()
+  const given: number[] = []
+  for (let life = 0; life < 4; life++) {
+    const { log, recovered } = open(disk)
+    disk.holdSyncs = 'then'
+    addAll(log, recovered.nextTs, recovered.nextTs + 1)
+    await turns()
+    given.push(recovered.nextTs, ...recordsOf(disk).map(record => 1e9 + record.sequence))
+    disk.powerCut(keepNone)
+    expect(recordsOf(disk)).toEqual([])
+  }
+  expect(given).toHaveLength(8)
+  expect(new Set(given).size).toBe(8)
+})
+
+test('a timestamp is not given again though the segment that knew of it was trimmed', () => {
+  const disk = new SimulatedFiles()
+  const first = open(disk)
+  addAll(first.log, 1, 60)
+  first.log.flushSync()
+  disk.kill()
+  const second = open(disk)
+  const { nextTs } = second.recovered
+  const [copied] = segmentPaths(disk)
+  second.log.trim(asTs(60))
+  expect(segmentPaths(disk)).not.toContain(copied)
+  addAll(second.log, nextTs, nextTs)
+  disk.powerCut(keepNone)
+  expect(open(disk, 60).recovered.nextTs).toBeGreaterThan(nextTs)
 })
 
 interface Story {

@@ -286,6 +286,7 @@ describe('values that are refused', () => {
     ['an object of another realm', runInNewContext('({})'), 'value is an instance of Object.'],
     ['too much nesting', nested(501), 'The value is nested more than 500 deep.'],
     ['far too much nesting', nested(1_000_000), 'The value is nested more than 500 deep.'],
+    ['a long path', [[[[[[[[[[[[{ a: [[[[[[[[[[undefined]]]]]]]]]] }]]]]]]]]]]]], `value${'[0]'.repeat(10)}…${'[0]'.repeat(10)} is undefined.`],
     ['a long property name', { ['n'.repeat(50)]: undefined }, `value["${'n'.repeat(40)}…"] is undefined.`],
   ]
   test.each(cases)('%s is refused with its path', (_, value, message) => {
@@ -402,11 +403,14 @@ describe('encoded values', () => {
   })
 
   test('property names that are alike are told apart', () => {
-    const random = fc.sample(fc.string({ unit: fc.constantFrom('a', 'b', 'c', '1', '2', 'é', 'Ã', '©'), minLength: 2, maxLength: 8 }), 20_000)
-    const wrong = random.filter(long => {
-      const [first, second] = [roundTrip({ [long]: 1 }), roundTrip({ [long.slice(0, -1)]: 1 })] as [object, object]
-      return Object.keys(first)[0] !== long || Object.keys(second)[0] !== long.slice(0, -1)
-    })
+    // The reader keeps names by a hash of their bytes. These pairs share a slot: one begins with the other, one is the other's bytes taken for Latin-1.
+    const alike = [
+      ['aond', 'aon'],
+      ['abbbbbbbabuÃ©Ã©z', 'abbbbbbbabuééz'],
+    ]
+    const random = fc.sample(fc.string({ unit: fc.constantFrom('a', 'b', 'c', '1', '2', 'é', 'Ã', '©'), minLength: 2, maxLength: 8 }), 5_000)
+    const pairs = [...alike, ...random.map(long => [long, long.slice(0, -1)])]
+    const wrong = pairs.filter(pair => pair.some(key => Object.keys(roundTrip({ [key]: 1 }) as object)[0] !== key))
     expect(wrong).toStrictEqual([])
   })
 
@@ -438,7 +442,7 @@ describe('encoded values', () => {
     ['a reference to what has not begun', 'c9000000070991d60800000005'],
     ['a graph of another length', 'c900000001099101'],
     ['an extension shorter than its content', 'c90000000105a16101'],
-    ['an extension longer than its content', 'c90000000404a161a000'],
+    ['an extension longer than its content', '92c90000000404a161a000'],
     ['an unknown extension', 'c9000000016301'],
     ['an unknown error class', 'c900000002070900'],
     ['a pattern that is none', 'c90000000304a128a0'],

@@ -50,8 +50,8 @@ export const layers: readonly Layer[] = [
   },
   {
     holds: ['engine/encoding/'],
-    mayImport: ['engine/encoding/', ...leaves, 'msgpackr', 'node:*'],
-    why: 'Encodings are functions of their arguments: they know msgpackr and shared words, and no layer above.',
+    mayImport: ['engine/encoding/', ...leaves, 'node:*'],
+    why: 'Encodings are functions of their arguments: they know shared words, and no layer above.',
   },
   {
     holds: ['engine/lmdb/'],
