@@ -10,7 +10,7 @@ import type { Environment } from './environment.js'
 import type { ConflictError, ConstraintError } from './errors.js'
 import type { Limits } from './limits.js'
 import { revalidate } from './revalidate.js'
-import { checkTransactionSize, type Store } from './store/store.js'
+import { checkTransactionSize, type SeenVersion, type Store } from './store/store.js'
 import { SnapshotCursor } from './store/snapshot-cursor.js'
 import type { Snapshot } from './store/epochs.js'
 import type { View } from './view.js'
@@ -141,8 +141,8 @@ export class CommitPath {
     for (const key of writes.keys()) {
       const was = this.#store.read(view.snapshot, key)
       const is = this.#store.read(later, key)
-      // Equal tags: nobody wrote it. Absent on both sides: an insert and a delete in between may be missed, and are no lost update.
-      if (was?.ts !== is?.ts) {
+      // Equal tags: nobody wrote it. Absent on both sides (a tombstone may be in the window or gone): an insert and a delete in between are no lost update.
+      if (tagOf(was) !== tagOf(is)) {
         const overwrite = { key, commitTs: is?.ts ?? later.ts, write: is?.value === undefined ? 'delete' : 'put', label: undefined } as const
         throw transaction.doom({ read: { key }, overwrite })
       }
@@ -199,4 +199,9 @@ export class CommitPath {
     const overwrite = this.index.overwriteOf(key, this.index.floor)
     throw transaction.violated(condition, overwrite ?? { key, commitTs: now?.ts ?? present.ts, write: value === undefined ? 'delete' : 'put', label: undefined })
   }
+}
+
+/** The commit that wrote the row which is there. */
+function tagOf(seen: SeenVersion | undefined): CommitTs | undefined {
+  return seen?.value === undefined ? undefined : seen.ts
 }

@@ -25,7 +25,11 @@ export class Database {
     this.#engine = engine
     const { store } = engine
     this.#source = {
-      assertActive: () => store.assertUsable(),
+      assertActive: () => {
+        // Also where a range that was asked for outside is iterated inside.
+        engine.guard.assertOutside('range')
+        store.assertUsable()
+      },
       get: key => {
         const snapshot = store.epochs.acquire(store.acknowledgedTs, false)
         try {

@@ -2,7 +2,7 @@
 import { decodeKey } from './encoding/keys.js'
 import type { Explanation, RangeDescription, ReadDescription } from './errors.js'
 import { keyText } from './table/codec.js'
-import type { Overwrite } from '../isolation/conflict-index.js'
+import type { IgnoredWrite } from './view.js'
 import type { Conflict, Read } from '../isolation/validate.js'
 import { asKey, type CommitTs, type Key, type KeyRange, type Level } from '../isolation/types.js'
 
@@ -12,7 +12,7 @@ export interface Explained {
   readonly label: string | undefined
   readonly snapshotTs: CommitTs
   /** Writes its reads passed over, by key. */
-  readonly ignored: ReadonlyMap<Key, Overwrite>
+  readonly ignored: ReadonlyMap<Key, IgnoredWrite>
   /** Whether a row was there at the snapshot. */
   readonly wasPresent: (key: Key) => boolean
 }
@@ -58,7 +58,8 @@ export function explain(conflict: Conflict, transaction: Explained, nameTable: N
 
 function kindOf({ read, overwrite }: Conflict, { level, ignored, wasPresent }: Explained): Explanation['kind'] {
   if (level === 'snapshot') return 'write-write'
-  if (ignored.has(overwrite.key)) return 'stale-read'
+  const passedOver = ignored.get(overwrite.key)
+  if (passedOver !== undefined && passedOver.by === ('range' in read ? read.range : undefined)) return 'stale-read'
   if ('key' in read) return 'overwritten'
   return overwrite.write !== 'delete' && !wasPresent(overwrite.key) ? 'phantom' : 'overwritten'
 }
@@ -67,22 +68,27 @@ function describeRead(read: Read, show: (tuple: readonly unknown[]) => unknown):
   return 'key' in read ? { key: show(decodeKey(read.key).tuple) } : { range: describeRange(read.range, show) }
 }
 
-/** The bounds in the caller's terms. A bound that is the edge of its table is left out. */
+/** The bounds in the caller's terms. A bound that is the edge of its table is left out; one that is the edge of a prefix range is told as that prefix. */
 export function describeRange({ lo, hi }: KeyRange, show: (tuple: readonly unknown[]) => unknown): RangeDescription {
-  if (hi === `${lo}\xff`) {
-    const prefix = tupleOf(`${lo}\0`)
-    return prefix !== undefined && prefix.length > 0 ? { prefix: show(prefix) } : {}
-  }
   const from = tupleOf(lo)
   const after = from === undefined && lo.endsWith('\0') ? tupleOf(lo.slice(0, -1)) : undefined
   const to = tupleOf(hi)
   const upTo = to === undefined && hi.endsWith('\0') ? tupleOf(hi.slice(0, -1)) : undefined
+  const last = hi.endsWith('\xff') ? hi.slice(0, -1) : hi.slice(0, -1) + String.fromCharCode(hi.charCodeAt(hi.length - 1) - 1)
+  const prefix = (from ?? after ? undefined : prefixOf(lo)) ?? (to ?? upTo ? undefined : prefixOf(last))
   return {
+    ...(prefix ? { prefix: show(prefix) } : {}),
     ...(from ? { gte: show(from) } : {}),
     ...(after ? { gt: show(after) } : {}),
     ...(to ? { lt: show(to) } : {}),
     ...(upTo ? { lte: show(upTo) } : {}),
   }
+}
+
+/** The elements, or the beginning of one string or byte array, that a prefix range's keys begin with; undefined for a whole table. */
+function prefixOf(bytes: string): readonly unknown[] | undefined {
+  const prefix = tupleOf(`${bytes}\0`) ?? tupleOf(`${bytes}\0\0`)
+  return prefix !== undefined && prefix.length > 0 ? prefix : undefined
 }
 
 function tupleOf(bytes: string): readonly unknown[] | undefined {

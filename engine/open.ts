@@ -4,6 +4,7 @@
  *   directory checked -> owner lock -> row file checked in JS -> native open -> new incarnation synced -> marker -> log recovered and written anew
  *   -> recovered commits in the window -> catalog read
  */
+import { channel } from 'node:diagnostics_channel'
 import type { Engine } from './attempt.js'
 import { CommitPath, type Durability } from './commit.js'
 import { Database } from './database.js'
@@ -34,6 +35,12 @@ export interface OpenParts {
   readonly environment?: Environment
   readonly limits?: Partial<Limits>
 }
+
+/**
+ * Every opening publishes here what recovery found: `{ path, clean, commits, droppedTail? }`. A dropped tail (`{ segment, offset, sizeBytes }`) is what was being
+ * written when the last owner stopped; nobody had been told that it is durable.
+ */
+const recoveryChannel = channel('premisedb:recovery')
 
 /** LMDB maps and grows its file at open; on a full disk that ends the process. */
 const freeSpaceMinBytes = 4 * 1_024 * 1_024
@@ -108,7 +115,9 @@ function openStore(directory: Directory, lock: OwnerLock, environment: Environme
       onDurable: () => {},
       onFailure: error => opened.store?.fail(error),
     })
-    const epochs = new Epochs(rowFile.pin(), limits.snapshotAgeMs)
+    const { clean, commits, droppedTail } = recovered
+    recoveryChannel.publish({ path: directory.path, clean, commits: commits.length, droppedTail })
+    const epochs = new Epochs(rowFile.pin(), limits)
     let recoveredSizeBytes = 0
     for (const { ts, writes } of recovered.commits) {
       const commit = epochs.window.install(ts, writes, ts)

@@ -8,7 +8,7 @@
 import type { RangeRead } from '../isolation/read-set.js'
 import type { Key, KeyRange } from '../isolation/types.js'
 import type { Snapshot } from './store/epochs.js'
-import { SnapshotCursor, type OnNewer, type OnSeen } from './store/snapshot-cursor.js'
+import { SnapshotCursor, type OnNewer, type OnSeen, type SeenRow } from './store/snapshot-cursor.js'
 import type { SortedMap } from './store/sorted-map.js'
 import type { Store } from './store/store.js'
 import type { Write } from './write-set.js'
@@ -65,7 +65,7 @@ export class RowCursor {
     if (this.#closed) return undefined
     for (;;) {
       if (this.#snapshot.moves !== this.#moves) this.#seek()
-      const row = this.#rows.peek()
+      const row = this.#peek()
       if (row === 'moved') continue
       const own = this.#peekOwn()
       if (row === undefined && own === undefined) {
@@ -89,6 +89,16 @@ export class RowCursor {
     this.#closed = true
     if (this.#ownsSnapshot) this.#store.epochs.release(this.#snapshot)
     this.#options.onClose?.()
+  }
+
+  /** A loop that an error ends never calls `return`; what is held for it alone goes at once. */
+  #peek(): SeenRow | 'moved' | undefined {
+    try {
+      return this.#rows.peek()
+    } catch (error) {
+      if (this.#ownsSnapshot) this.close()
+      throw error
+    }
   }
 
   #handOut(row: EncodedRow): EncodedRow {

@@ -1,4 +1,4 @@
-/** The handle that a transaction's body gets: every operation of contracts between a body and its attempt. */
+/** The handle that a transaction's body gets: checks who may act now, and turns tables, keys and values into the bytes that its attempt works with. */
 import type { Attempt } from './attempt.js'
 import { ConstraintError, UsageError } from './errors.js'
 import { countRows, firstRow, forEachKey, readRow, reversed, rowsOf, type Row, type Rows, type RowSource } from './rows.js'

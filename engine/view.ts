@@ -12,11 +12,16 @@ import type { SeenVersion, Store } from './store/store.js'
 import type { Snapshot } from './store/epochs.js'
 import type { Version } from './store/window.js'
 import type { WriteSet } from './write-set.js'
-import type { ConflictIndex, Overwrite } from '../isolation/conflict-index.js'
+import type { ConflictIndex } from '../isolation/conflict-index.js'
 import type { Policy } from '../isolation/policy.js'
 import { ReadSet } from '../isolation/read-set.js'
 import { findConflict, type Conflict } from '../isolation/validate.js'
 import { noTs, type CommitTs, type Key, type KeyRange } from '../isolation/types.js'
+
+/** A write that a read passed over. Who wrote it, the conflict index or the row itself will say. */
+export interface IgnoredWrite {
+  readonly by: KeyRange | undefined
+}
 
 /** Ignored writes remembered for explanations. */
 const ignoredMax = 64
@@ -37,8 +42,8 @@ export class View {
   /** Where the snapshot was at first. */
   readonly beganTs: CommitTs
   readonly reads: ReadSet = new ReadSet()
-  /** Writes that a read passed over because they are newer than the snapshot, by key. */
-  readonly ignored: Map<Key, Overwrite> = new Map()
+  /** Writes that a read passed over because they are newer than the snapshot, by key, with the range read that did (undefined: a read of the key itself). */
+  readonly ignored: Map<Key, IgnoredWrite> = new Map()
   readonly #parts: ViewParts
   readonly #tracks: boolean
   readonly #cursors = new Set<RowCursor>()
@@ -78,7 +83,7 @@ export class View {
   rely(key: Key): void {
     if (!this.#tracks || this.reads.points.has(key)) return
     const newest = this.#parts.store.epochs.window.newest(key)
-    if (newest !== undefined && newest.ts > this.snapshot.ts) this.#meetNewer(newest)
+    if (newest !== undefined && newest.ts > this.snapshot.ts) this.#meetNewer(newest, undefined)
     this.reads.addPoint(key)
   }
 
@@ -86,9 +91,10 @@ export class View {
   open(range: KeyRange, reverse: boolean): RowCursor {
     this.#renew()
     const { store, writes } = this.#parts
+    const recorded = this.#tracks ? this.reads.addRange(range, reverse) : undefined
     const cursor: RowCursor = new RowCursor(store, this.#cursorSnapshot(), range, reverse, writes.sorted(), {
-      recorded: this.#tracks ? this.reads.addRange(range, reverse) : undefined,
-      onNewer: this.#tracks ? newest => this.#meetNewer(newest) : undefined,
+      recorded,
+      onNewer: recorded && (newest => this.#meetNewer(newest, recorded)),
       onSeen: ts => this.#noteSeen(ts),
       onClose: () => this.#cursors.delete(cursor),
     })
@@ -147,7 +153,7 @@ export class View {
   }
 
   /** V-2. Returns whether the snapshot moved. */
-  #meetNewer(newest: Version): boolean {
+  #meetNewer(newest: Version, by: KeyRange | undefined): boolean {
     const { store, index, writes, doom } = this.#parts
     if (this.#lost === undefined && this.snapshot.ts >= index.floor) {
       const conflict = this.findConflict()
@@ -157,10 +163,7 @@ export class View {
       }
       this.#lost = conflict
     }
-    if (this.ignored.size < ignoredMax && newest.ts > index.floor) {
-      const overwrite = index.overwriteOf(newest.key, this.snapshot.ts)
-      if (overwrite) this.ignored.set(newest.key, overwrite)
-    }
+    if (this.ignored.size < ignoredMax && !this.ignored.has(newest.key)) this.ignored.set(newest.key, { by })
     if (this.#lost !== undefined && !writes.isEmpty) throw doom(this.#lost, this)
     return false
   }

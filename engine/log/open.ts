@@ -1,6 +1,6 @@
 /**
  * Opens the commit log: reads what a crash or a close left, writes the part that still counts into a segment of its own, and only then
- * removes the rest. Bytes that were read may be in the page cache only; what was copied and synced is not (U3).
+ * removes the rest. Bytes that were read may be in the page cache only; what was copied and synced is not.
  *
  * Invariants:
  * - O-1 Until the new segment is synced and named, nothing of the old log is changed; from then on nothing of it is needed.

@@ -95,14 +95,16 @@ export class Checkpointer {
     )
   }
 
-  /** Runs a checkpoint of everything up to `target`, which is durable, to its end before it returns; one that was under way is finished first. */
+  /**
+   * Runs a checkpoint of everything up to `target`, which is durable, to its end before it returns; one that was under way is finished first. Throws `DISK_FULL`; it then goes on
+   * by itself when there is space.
+   */
   runSync(target: CommitTs): void {
     const underway = this.#running
-    if (underway?.stepping) while (!this.#step(underway)) continue
-    else this.#leave()
+    if (underway?.stepping) this.#finishSync(underway)
+    this.#leave() // one that has only been asked for, perhaps just now: this one does its work
     if (target <= this.#parts.epochs.appliedTs || this.#stopped) return
-    const run = this.#begin(target)
-    while (!this.#step(run)) continue
+    this.#finishSync(this.#begin(target))
     while (this.#parts.epochs.trim(trimSlice)) continue
   }
 
@@ -114,14 +116,25 @@ export class Checkpointer {
 
   #begin(target: CommitTs): Run {
     this.#parts.epochs.live.enter(target)
-    this.#running = { target, from: asKey(''), stepping: false }
+    this.#running = { target, from: asKey(''), stepping: false, neededBytes: freeSpaceMinBytes }
     return this.#running
+  }
+
+  #finishSync(run: Run): void {
+    this.#endRest()
+    let progress: Progress
+    do progress = this.#step(run)
+    while (progress === 'more')
+    if (progress === 'complete') return
+    this.#rest(run)
+    throw diskFull()
   }
 
   /** The run is over, complete or not. */
   #leave(): void {
     if (this.#running !== undefined) this.#parts.epochs.live.leave(this.#running.target)
     this.#running = undefined
+    this.#endRest()
   }
 
   /** The next step of `run`, unless somebody finished it meanwhile. */
@@ -149,44 +162,72 @@ export class Checkpointer {
     else environment.setTimer(() => this.#continue(run), restMs, 'background')
   }
 
-  /** One native transaction. Returns whether the checkpoint is complete. */
-  #step(running: Run): boolean {
-    const { rowFile } = this.#parts
-    running.stepping = true
-    let done = false
+  /** Rests until there may be space again. */
+  #rest(run: Run): void {
+    const goOn = (): void => {
+      this.#cancelRest = undefined
+      this.#continue(run)
+    }
+    this.#cancelRest = this.#parts.environment.setTimer(goOn, starvedRestMs, 'background')
+  }
+
+  #endRest(): void {
+    this.#cancelRest?.()
+    this.#cancelRest = undefined
+  }
+
+  #freeBytes(): number {
+    const { bavail, bsize } = this.#parts.environment.files.statfsSync(this.#parts.directory.path)
+    return bavail * bsize
+  }
+
+  /** One native transaction, unless there is no space for it. */
+  #step(running: Run): Progress {
+    let progress: Progress = 'starved'
     try {
-      rowFile.write(batch => {
-        done = this.#fill(batch, running)
+      const freeBytes = this.#freeBytes()
+      if (freeBytes < running.neededBytes) return progress
+      running.stepping = true
+      this.#parts.rowFile.write(batch => {
+        progress = this.#fill(batch, running, freeBytes / 2)
       })
-      if (!done) return false
-      this.#takeOver(running.target)
+      if ((progress as Progress) === 'complete') this.#takeOver(running.target)
     } catch (error) {
       this.stop()
       this.#parts.onFailure(error)
       throw error
     }
-    return true
+    return progress
   }
 
-  /** Writes versions of keys from `running.from` on until the step is full. Returns whether it reached the end. */
-  #fill(batch: RowBatch, running: Run): boolean {
+  /** Writes versions of keys from `running.from` on until the step is full, or would dirty more than `spaceBytes` (K-5). */
+  #fill(batch: RowBatch, running: Run, spaceBytes: number): Progress {
     const { epochs, environment, limits, incarnation } = this.#parts
     const untilMs = environment.nowMs() + limits.stepMs
     let sizeBytes = 0
+    let dirtyBytes = 0
+    running.neededBytes = freeSpaceMinBytes
     for (let keys = 1; ; keys++) {
       const key = epochs.window.keyFrom(running.from)
       if (key === undefined) break
-      running.from = successor(key)
       const version = versionIn(epochs.window.newest(key), epochs.appliedTs, running.target)
       if (version !== undefined) {
+        const rowSizeBytes = key.length + (version.value?.length ?? 0)
+        dirtyBytes += rowSizeBytes + dirtyPerRowBytes
+        if (dirtyBytes > spaceBytes) {
+          if (sizeBytes > 0) return 'more'
+          running.neededBytes = 2 * dirtyBytes
+          return 'starved'
+        }
         if (version.value === undefined) batch.remove(key)
         else batch.put(key, version.ts, version.value)
-        sizeBytes += key.length + (version.value?.length ?? 0)
+        sizeBytes += rowSizeBytes
       }
-      if (sizeBytes >= limits.stepSizeBytes || (keys % keysPerLook === 0 && environment.nowMs() >= untilMs)) return false
+      running.from = successor(key)
+      if (sizeBytes >= limits.stepSizeBytes || (keys % keysPerLook === 0 && environment.nowMs() >= untilMs)) return 'more'
     }
     batch.setMetadata({ appliedTs: running.target, incarnation })
-    return true
+    return 'complete'
   }
 
   #takeOver(target: CommitTs): void {
@@ -205,8 +246,6 @@ export class Checkpointer {
     if (!this.#stopped && this.#parts.epochs.trim(trimSlice)) this.#parts.environment.defer(() => this.#trim())
   }
 }
-
-const newRun = (target: CommitTs): Run => ({ target, from: asKey(''), stepping: false, neededBytes: freeSpaceMinBytes })
 
 /** What those are told who would have to wait for a checkpoint that lacks space. */
 export function diskFull(): StorageError {

@@ -7,14 +7,18 @@
  *   E-1  A snapshot reads through one root for as long as it stays at its timestamp; new snapshots take the current epoch's root.
  *   E-2  Moving a snapshot forward re-pins the current epoch's root first: versions between its old S and the new F may have left the window.
  *   E-3  A commit c leaves the window only when c is in the current epoch's root and no older epoch with live snapshots has F < c <= its newest S.
- *   E-4  An old root is given up when nobody reads through it, or when it has been outdated for longer than the age limit (its readers then fail with
- *        SNAPSHOT_TOO_OLD); so a forgotten reader cannot grow the file without end.
+ *   E-4  An old root is given up when nobody reads through it, or when it has been outdated for longer than the age limit, or is the oldest where LMDB's
+ *        reader slots run out (its readers then fail with SNAPSHOT_TOO_OLD); so forgotten readers can neither grow the file without end nor stop checkpoints.
  */
 import { LimitError } from '../errors.js'
+import type { Limits } from '../limits.js'
 import type { Root } from '../lmdb/row-file.js'
 import type { CommitTs, SnapshotTs } from '../../isolation/types.js'
 import { LiveSnapshots } from './live-snapshots.js'
 import { Window, type WindowCommit } from './window.js'
+
+/** Reader slots for what is not an epoch: the next checkpoint's root before it takes over, and the native library itself. */
+const spareSlots = 4
 
 class Epoch {
   readonly root: Root
@@ -60,7 +64,7 @@ export class Snapshot {
     if (this.epoch.closed) {
       throw new LimitError(
         'SNAPSHOT_TOO_OLD',
-        `The snapshot at ${this.ts} outlived the age limit, and the old state it read from was given up. Begin anew, and read in shorter transactions.`,
+        `The snapshot at ${this.ts} outlived the limits on age and number of old states, and the old state it read from was given up. Begin anew, and read in shorter transactions.`,
       )
     }
     return this.epoch.root
@@ -74,6 +78,7 @@ export class Epochs {
   readonly tracked: LiveSnapshots = new LiveSnapshots()
   readonly window: Window
   readonly #snapshotAgeMs: number
+  readonly #rootsMax: number
   #current: Epoch
   #older: Epoch[] = []
   /** Commits in the window in order, from `#next` on. */
@@ -82,9 +87,10 @@ export class Epochs {
   /** Commits at or below F that an older epoch still needs. */
   #retained: WindowCommit[] = []
 
-  constructor(root: Root, snapshotAgeMs: number) {
+  constructor(root: Root, { snapshotAgeMs, readerSlots }: Pick<Limits, 'snapshotAgeMs' | 'readerSlots'>) {
     this.#current = new Epoch(root)
     this.#snapshotAgeMs = snapshotAgeMs
+    this.#rootsMax = Math.max(1, readerSlots - spareSlots)
     this.window = new Window(this.live)
   }
 
@@ -137,6 +143,7 @@ export class Epochs {
       if (epoch.readers === 0 || nowMs - epoch.outdatedAtMs! > this.#snapshotAgeMs) this.#close(epoch)
     }
     this.#older = this.#older.filter(epoch => !epoch.closed)
+    while (this.pinnedRoots > this.#rootsMax) this.#close(this.#older.shift()!)
   }
 
   /** Removes from the window what nobody needs any more (E-3), at most `maxVersions` versions. Returns whether there is more to do. */

@@ -40,6 +40,8 @@ export class SnapshotCursor {
   #rootExhausted = false
   /** The next key of the window in the range; undefined: not looked up; null: there is none. */
   #windowKey: Key | null | undefined
+  /** `Window.entered` when it was looked up. */
+  #windowEntered = 0
   /** The row that `peek` found and `next` has not taken. */
   #peeked: SeenRow | undefined
 
@@ -58,7 +60,8 @@ export class SnapshotCursor {
     // Throws where the snapshot's root was given up: the window no longer keeps what belongs over it.
     void this.#snapshot.root
     while (this.#peeked === undefined) {
-      if (this.#windowKey === undefined) this.#windowKey = this.#findWindowKey()
+      // A newer row between here and there is invisible at the snapshot, but must be met.
+      if (this.#windowKey === undefined || (this.#onNewer && this.#windowEntered !== this.#window.entered)) this.#windowKey = this.#findWindowKey()
       if (this.#nextRow === this.#rows.length && !this.#rootExhausted) this.#readChunk()
       const row = this.#rows[this.#nextRow]
       const windowKey = this.#windowKey
@@ -112,6 +115,7 @@ export class SnapshotCursor {
   }
 
   #findWindowKey(): Key | null {
+    this.#windowEntered = this.#window.entered
     const key = this.#reverse ? this.#window.keyBefore(this.#hi) : this.#window.keyFrom(this.#lo)
     if (key === undefined || key < this.#lo || key >= this.#hi) return null
     return key

@@ -39,6 +39,7 @@ export class Window {
   readonly #sorted = sortedMap<undefined>()
   readonly #live: LiveSnapshots
   #sizeBytes = 0
+  #entered = 0
 
   constructor(live: LiveSnapshots) {
     this.#live = live
@@ -46,6 +47,11 @@ export class Window {
 
   get sizeBytes(): number {
     return this.#sizeBytes
+  }
+
+  /** Rises with every key that enters: what was looked up before may no longer be the next one. */
+  get entered(): number {
+    return this.#entered
   }
 
   /** Keys that have a version here. */
@@ -75,8 +81,10 @@ export class Window {
       const older = this.#heads.get(key)
       const version: Version = { key, ts, value, older, gone: false }
       this.#heads.set(key, version)
-      if (older === undefined) this.#sorted.set(key, undefined)
-      else this.#prune(older, durableTs)
+      if (older === undefined) {
+        this.#sorted.set(key, undefined)
+        this.#entered++
+      } else this.#prune(older, durableTs)
       sizeBytes += versionSizeBytes(version)
       versions.push(version)
     }

@@ -41,11 +41,6 @@ export class Catalog {
     this.#load()
   }
 
-  /** Names of all tables. */
-  names(): string[] {
-    return [...this.#entries.keys()]
-  }
-
   /**
    * The table's handle; its catalog entry is made if there is none. Throws `INVALID_ARGUMENT`, or `TABLE_MISMATCH` naming the difference where the table exists
    * with another key.

@@ -12,10 +12,13 @@ export class Table<K, In, Out, Bound> {
   readonly key: readonly KeyElementType[]
   /** Resolves when the table's catalog entry is on disk. The table can be used before; its rows are never durable without it. */
   readonly ready: Promise<void>
+  /** Carries the types; never there at run time. */
+  declare readonly '~types'?: { readonly key: K; readonly input: In; readonly output: Out; readonly bound: Bound }
   /** Identifies the database that the table belongs to. */
   readonly #owner: object
   readonly #codec: TableCodec<K, In, Out, Bound>
 
+  /** @internal Use `db.table`. */
   constructor(codec: TableCodec<K, In, Out, Bound>, owner: object, ready: Promise<void>) {
     this.name = codec.name
     this.key = codec.types
@@ -26,7 +29,7 @@ export class Table<K, In, Out, Bound> {
     ready.catch(() => {})
   }
 
-  /** The codec of a table of `owner`. Throws `INVALID_ARGUMENT` for what is no table, `FOREIGN_TABLE` for a table of another database. */
+  /** @internal The codec of a table of `owner`. Throws `INVALID_ARGUMENT` for what is no table, `FOREIGN_TABLE` for a table of another database. */
   static codecOf<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, owner: object): TableCodec<K, In, Out, Bound> {
     if (typeof table !== 'object' || table === null || !(#owner in table)) {
       throw new UsageError('INVALID_ARGUMENT', 'The first argument must be a table: db.table(name, { key, schema }).')
