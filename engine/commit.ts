@@ -110,7 +110,7 @@ export class CommitPath {
         this.#store.assertUsable()
         if (view.snapshot.released) return // it was ended meanwhile, and its caller told
       }
-      view.moveTo(later.ts)
+      view.join(later)
     } finally {
       this.#store.epochs.release(later)
     }
@@ -123,7 +123,7 @@ export class CommitPath {
     try {
       const work = this.#compare(transaction, later)
       while (!work.next().done) continue
-      view.moveTo(later.ts)
+      view.join(later)
     } finally {
       this.#store.epochs.release(later)
     }

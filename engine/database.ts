@@ -5,7 +5,7 @@ import type { KeyElementType } from './encoding/key-elements.js'
 import { UsageError } from './errors.js'
 import { transactionSettings, type BeginOptions, type Settings, type TransactionOptions } from './options.js'
 import { RowCursor } from './row-cursor.js'
-import { countRows, firstRow, readRow, reversed, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
+import { countRows, endRow, listOf, readRow, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
 import { beginManual, run, runSync, type ManualTransaction } from './run.js'
 import type { TableCodec } from './table/codec.js'
 import type { BoundOf, KeyOf, RangeOptions, TableDefinition } from './table/definition.js'
@@ -80,12 +80,14 @@ export class Database {
   /** Begins a transaction that its owner commits or aborts. It is never retried, and ends by itself at its deadline. */
   begin(options?: BeginOptions): ManualTransaction {
     this.#engine.guard.assertOutside('begin')
-    if (options !== undefined && 'maxAttempts' in options) throw new UsageError('INVALID_ARGUMENT', 'A transaction begun by db.begin is never retried; leave out "maxAttempts".')
-    return beginManual(this.#engine, this.#settings(options))
+    const settings = this.#settings(options)
+    if (options && 'maxAttempts' in options) throw new UsageError('INVALID_ARGUMENT', 'A transaction begun by db.begin is never retried; leave out "maxAttempts".')
+    return beginManual(this.#engine, settings)
   }
 
   /** Runs `body` with one-shot calls allowed where they would be refused: they act beside the transaction around them. */
   outside<T>(body: () => T): T {
+    if (typeof body !== 'function') throw new UsageError('INVALID_ARGUMENT', 'db.outside needs a function.')
     return this.#engine.guard.outside(body)
   }
 
@@ -96,7 +98,7 @@ export class Database {
 
   /** The rows of several keys, in the order of the keys, at one commit. */
   getMany<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, keys: Iterable<NoInfer<K>>): (Out | undefined)[] {
-    const all = [...keys] // what yields them may commit something
+    const all = listOf(keys) // before reading: what yields them may commit something
     const codec = this.#use(table, 'getMany')
     return all.map(key => readRow(this.#source, codec, key))
   }
@@ -118,12 +120,12 @@ export class Database {
 
   /** The first row of a range. */
   first<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
-    return firstRow(this.#source, this.#use(table, 'first'), options)
+    return endRow(this.#source, this.#use(table, 'first'), 'first', options)
   }
 
   /** The last row of a range. */
   last<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
-    return firstRow(this.#source, this.#use(table, 'last'), reversed(options))
+    return endRow(this.#source, this.#use(table, 'last'), 'last', options)
   }
 
   /** A transaction of one `put`. Resolves when it is on disk. */

@@ -47,7 +47,7 @@ export function transactionSettings(options: TransactionOptions | undefined, def
   checkDurability(settings.durability)
   if (settings.label !== undefined && typeof settings.label !== 'string') throw bad('"label" must be a string.')
   if (!Number.isSafeInteger(settings.maxAttempts) || settings.maxAttempts < 1) throw bad('"maxAttempts" must be an integer of at least 1.')
-  if (!(settings.timeoutMs > 0 && settings.timeoutMs <= timerMaxMs)) throw bad(`"timeoutMs" must be greater than 0 and at most ${timerMaxMs}.`)
+  if (typeof settings.timeoutMs !== 'number' || !(settings.timeoutMs > 0 && settings.timeoutMs <= timerMaxMs)) throw bad(`"timeoutMs" must be greater than 0 and at most ${timerMaxMs}.`)
   if (settings.signal !== undefined && !(settings.signal instanceof AbortSignal)) throw bad('"signal" must be an AbortSignal.')
   return settings
 }

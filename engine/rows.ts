@@ -1,4 +1,5 @@
 /** Reading rows through a table's codec: shared by transactions and the one-shot operations of a database. */
+import { UsageError } from './errors.js'
 import type { RowCursor } from './row-cursor.js'
 import type { TableCodec } from './table/codec.js'
 import type { RangeOptions } from './table/definition.js'
@@ -101,13 +102,26 @@ export function forEachKey<K, In, Out, Bound>(
   }
 }
 
-/** The first row of the range (the last where `reverse` is asked for). Relies on the range up to that row only. */
-export function firstRow<K, In, Out, Bound>(source: RowSource, codec: TableCodec<K, In, Out, Bound>, options: RangeOptions<Bound> = {}): Row<K, Out> | undefined {
-  for (const row of rowsOf(source, codec, { ...options, limit: Math.min(1, options.limit ?? 1) })) return row
-  return undefined
+/** The first row of a range or the last one, in the order that the options ask for. Relies on the range from that end up to that row only. */
+export function endRow<K, In, Out, Bound>(
+  source: RowSource,
+  codec: TableCodec<K, In, Out, Bound>,
+  end: 'first' | 'last',
+  options: RangeOptions<Bound> | undefined,
+): Row<K, Out> | undefined {
+  const { range, reverse, limit } = codec.range(options)
+  const rows = new RowIterator(source, codec, source.open(range, reverse === (end === 'first')), Math.min(1, limit))
+  try {
+    return rows.next().value
+  } finally {
+    rows.return()
+  }
 }
 
-/** The same options read from the other end. */
-export function reversed<Bound>(options: RangeOptions<Bound> = {}): RangeOptions<Bound> {
-  return { ...options, reverse: !(options.reverse ?? false) }
+/** The keys that somebody lists. Throws `INVALID_ARGUMENT` for what is no list. What yields them may do anything. */
+export function listOf<K>(keys: Iterable<K>): K[] {
+  if (typeof (keys as Partial<Iterable<K>> | null | undefined)?.[Symbol.iterator] !== 'function') {
+    throw new UsageError('INVALID_ARGUMENT', 'getMany needs an array, or another iterable, of keys.')
+  }
+  return [...keys]
 }

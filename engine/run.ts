@@ -176,8 +176,7 @@ async function vouch(attempt: Attempt, ts: CommitTs | undefined, bound: Bound): 
   try {
     await bound.race(store.whenDurable(needed))
   } catch (error) {
-    if (!attempt.isCommitted || !(error instanceof LimitError)) throw error
-    throw new StorageError('COMMIT_UNKNOWN', 'The commit is installed, but its sync to disk did not end before the deadline: a crash may still undo it.', { cause: error })
+    throw asUnvouched(attempt, ts, error)
   }
 }
 
@@ -185,7 +184,25 @@ function vouchSync(attempt: Attempt, ts: CommitTs | undefined): void {
   const { store } = attempt.engine
   const needed = Math.max(ts ?? 0, attempt.view.seenTs) as CommitTs
   if (attempt.durability === 'relaxed') store.acknowledgeRelaxed(needed)
-  else if (needed > store.durableTs) store.flushSync()
+  else if (needed > store.durableTs) {
+    try {
+      store.flushSync()
+    } catch (error) {
+      throw asUnvouched(attempt, ts, error)
+    }
+  }
+}
+
+/** Why an outcome cannot be told. COMMIT_UNKNOWN is for who has a commit of its own in doubt. */
+function asUnvouched(attempt: Attempt, ts: CommitTs | undefined, error: unknown): unknown {
+  const isInstalled = attempt.isCommitted && ts !== undefined
+  if (isInstalled && error instanceof LimitError) {
+    return new StorageError('COMMIT_UNKNOWN', 'The commit is installed, but its sync to disk did not end before the deadline: a crash may still undo it.', { cause: error })
+  }
+  if (!isInstalled && error instanceof StorageError && error.code === 'COMMIT_UNKNOWN') {
+    return new StorageError('POISONED', 'A write or sync to disk failed, and what the transaction had read may be lost by that. It committed nothing itself.', { cause: error })
+  }
+  return error
 }
 
 /** A hook that throws cannot undo the commit, and must not be lost: its error surfaces as an uncaught exception. */

@@ -1,7 +1,7 @@
 /** The handle that a transaction's body gets: checks who may act now, and turns tables, keys and values into the bytes that its attempt works with. */
 import type { Attempt } from './attempt.js'
 import { ConstraintError, UsageError } from './errors.js'
-import { countRows, firstRow, forEachKey, readRow, reversed, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
+import { countRows, endRow, forEachKey, listOf, readRow, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
 import { keyText, type TableCodec } from './table/codec.js'
 import type { RangeOptions } from './table/definition.js'
 import { Table } from './table/table.js'
@@ -39,7 +39,7 @@ export class Transaction {
 
   /** The rows of several keys, in the order of the keys. */
   getMany<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, keys: Iterable<NoInfer<K>>): (Out | undefined)[] {
-    const all = [...keys] // what yields them may do anything
+    const all = listOf(keys)
     const codec = this.#use(table)
     return all.map(key => readRow(this.#source, codec, key))
   }
@@ -61,12 +61,12 @@ export class Transaction {
 
   /** The first row of a range. Relies on the range up to that row. */
   first<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
-    return firstRow(this.#source, this.#use(table), options)
+    return endRow(this.#source, this.#use(table), 'first', options)
   }
 
   /** The last row of a range. Relies on the range from that row on. */
   last<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
-    return firstRow(this.#source, this.#use(table), reversed(options))
+    return endRow(this.#source, this.#use(table), 'last', options)
   }
 
   /** Writes the row whatever was there. Blind: relies on nothing, so at `serializable` it never conflicts. */
@@ -95,12 +95,17 @@ export class Transaction {
   update<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>, change: (value: Out) => NoInfer<In>): void {
     const codec = this.#useToWrite(table)
     const encoded = codec.encodeKey(key)
+    if (typeof change !== 'function') throw new UsageError('INVALID_ARGUMENT', 'update needs a function that makes the new value from the present one.')
     const bytes = this.#readForWrite(encoded, 'present')
     if (bytes === undefined) {
       throw new ConstraintError('ROW_ABSENT', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} is absent.`, { table: table.name, key })
     }
-    const next = change(codec.decodeValue(bytes, encoded))
-    this.#write(encoded, codec.encodeValue(next, key), 'put')
+    const next: unknown = change(codec.decodeValue(bytes, encoded))
+    if (isPromise(next)) {
+      next.then(undefined, () => {}) // its outcome no longer matters, and must not surface as an unhandled rejection
+      throw new UsageError('NOT_SYNCHRONOUS', 'The callback of update returned a promise. Await first, then read and write in one synchronous stretch.')
+    }
+    this.#write(encoded, codec.encodeValue(next as In, key), 'put')
   }
 
   /**
@@ -126,9 +131,16 @@ export class Transaction {
     const codec = this.#useToWrite(table)
     const keys: Key[] = []
     forEachKey(this.#source, codec, options, key => keys.push(key))
-    for (const key of keys) this.#write(key, undefined, 'delete')
+    const { writes } = this.#attempt
+    const mark = writes.mark()
+    try {
+      for (const key of keys) this.#write(key, undefined, 'delete')
+    } catch (error) {
+      writes.undoTo(mark) // TRANSACTION_TOO_LARGE, perhaps in the middle: all of it or nothing
+      throw error
+    }
     const { range, limit } = codec.range(options)
-    if (limit === Infinity) this.#attempt.writes.deletedRanges.push(range)
+    if (limit === Infinity) writes.deletedRanges.push(range)
     return keys.length
   }
 

@@ -130,9 +130,9 @@ export class View {
     return seen
   }
 
-  /** Moves the snapshot to `ts`, up to which everything relied on is known to hold. */
-  moveTo(ts: CommitTs): void {
-    this.#parts.store.epochs.move(this.snapshot, ts)
+  /** Moves the snapshot to where `later` is, up to which everything relied on is known to hold. */
+  join(later: Snapshot): void {
+    this.#parts.store.epochs.join(this.snapshot, later)
   }
 
   release(): void {
@@ -143,7 +143,7 @@ export class View {
   /** A level without a snapshot of its own reads each time at the newest visible commit. */
   #renew(): void {
     const { store, readOnly } = this.#parts
-    if (!this.policy.oneSnapshot) this.moveTo(readOnly ? store.acknowledgedTs : store.visibleTs)
+    if (!this.policy.oneSnapshot) store.epochs.move(this.snapshot, readOnly ? store.acknowledgedTs : store.visibleTs)
   }
 
   /** An iterator stays at the commit it began at, also where the next operation moves on. */
@@ -158,7 +158,7 @@ export class View {
     if (this.#lost === undefined && this.snapshot.ts >= index.floor) {
       const conflict = this.findConflict()
       if (conflict === undefined) {
-        this.moveTo(store.visibleTs)
+        store.epochs.move(this.snapshot, store.visibleTs)
         return true
       }
       this.#lost = conflict

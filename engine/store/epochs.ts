@@ -13,12 +13,15 @@
 import { LimitError } from '../errors.js'
 import type { Limits } from '../limits.js'
 import type { Root } from '../lmdb/row-file.js'
-import type { CommitTs, SnapshotTs } from '../../isolation/types.js'
+import { noTs, type CommitTs, type SnapshotTs } from '../../isolation/types.js'
 import { LiveSnapshots } from './live-snapshots.js'
 import { Window, type WindowCommit } from './window.js'
 
 /** Reader slots for what is not an epoch: the next checkpoint's root before it takes over, and the native library itself. */
 const spareSlots = 4
+
+/** In the place of a commit that has left: a commit can be large. */
+const dealtWith: WindowCommit = { ts: noTs, versions: [], sizeBytes: 0 }
 
 class Epoch {
   readonly root: Root
@@ -81,7 +84,7 @@ export class Epochs {
   readonly #rootsMax: number
   #current: Epoch
   #older: Epoch[] = []
-  /** Commits in the window in order, from `#next` on. */
+  /** Commits in the window in order, from `#next` on; what is before holds nothing. */
   #commits: WindowCommit[] = []
   #next = 0
   /** Commits at or below F that an older epoch still needs. */
@@ -110,16 +113,14 @@ export class Epochs {
     return snapshot
   }
 
-  /** Moves a snapshot forward to `ts`, through the current root (E-2). */
+  /** Moves a snapshot forward to `ts`, which no checkpoint has passed yet, through the current root (E-2). */
   move(snapshot: Snapshot, ts: SnapshotTs): void {
-    // It would enter anew and leave in another's name, whose versions would then be dropped.
-    if (snapshot.released) throw new Error(`E-2: a snapshot at ${snapshot.ts} was moved after its release`)
-    const before = { ts: snapshot.ts, epoch: snapshot.epoch }
-    snapshot.ts = ts
-    snapshot.epoch = this.#current
-    snapshot.moves++
-    this.#enter(snapshot)
-    this.#leave(before.ts, before.epoch, snapshot.tracked)
+    this.#move(snapshot, ts, this.#current)
+  }
+
+  /** Moves a snapshot forward to where `later` is, through the root that `later` reads through: the current one may hold newer commits already. */
+  join(snapshot: Snapshot, later: Snapshot): void {
+    this.#move(snapshot, later.ts, later.epoch)
   }
 
   release(snapshot: Snapshot): void {
@@ -152,7 +153,7 @@ export class Epochs {
     while (budget > 0) {
       const commit = this.#commits[this.#next]
       if (commit === undefined || commit.ts > this.#current.appliedTs) break
-      this.#next++
+      this.#commits[this.#next++] = dealtWith
       if (this.#older.some(({ appliedTs, newestTs }) => appliedTs < commit.ts && commit.ts <= newestTs)) {
         this.#retained.push(commit)
         budget--
@@ -175,7 +176,19 @@ export class Epochs {
     this.#older = []
   }
 
+  #move(snapshot: Snapshot, ts: SnapshotTs, epoch: Epoch): void {
+    // It would enter anew and leave in another's name, whose versions would then be dropped.
+    if (snapshot.released) throw new Error(`E-2: a snapshot at ${snapshot.ts} was moved after its release`)
+    const before = { ts: snapshot.ts, epoch: snapshot.epoch }
+    snapshot.ts = ts
+    snapshot.epoch = epoch
+    snapshot.moves++
+    this.#enter(snapshot)
+    this.#leave(before.ts, before.epoch, snapshot.tracked)
+  }
+
   #enter(snapshot: Snapshot): void {
+    if (snapshot.ts < snapshot.appliedTs) throw new Error(`E-1: a snapshot at ${snapshot.ts} through a root that holds ${snapshot.appliedTs}`)
     this.live.enter(snapshot.ts)
     if (snapshot.tracked) this.tracked.enter(snapshot.ts)
     snapshot.epoch.readers++

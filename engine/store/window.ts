@@ -4,12 +4,13 @@
  *   W-1  Every version newer than the current epoch's root is here, but for those that no snapshot, now or later, can ask for (W-3).
  *   W-2  A version that is in the current epoch's root stays while a live snapshot's interval (F, S] contains it (`Epochs` decides; `remove` obeys).
  *   W-3  A version may leave early when its successor is durable and nobody reads at a timestamp between the two: every later snapshot and every later
- *        checkpoint target is at or above the durable timestamp, so it will meet the successor first. This keeps the chain of a hot row short.
+ *        checkpoint target is at or above the durable timestamp, so it will meet the successor first. This keeps the chain of a hot row short: about as
+ *        long as the commits to it that wait for the disk. A version is looked at when it has become durable, in the order of commits.
  *
  * Keys in order stand in a B+ tree, entered once per key.
  */
 import type { LogWrite } from '../encoding/records.js'
-import type { CommitTs, Key } from '../../isolation/types.js'
+import { asKey, noTs, type CommitTs, type Key } from '../../isolation/types.js'
 import type { LiveSnapshots } from './live-snapshots.js'
 import { sortedMap } from './sorted-map.js'
 
@@ -19,6 +20,7 @@ export interface Version {
   /** Undefined is a tombstone: the row was deleted. */
   readonly value: Uint8Array | undefined
   older: Version | undefined
+  newer: Version | undefined
   /** No longer in its chain. */
   gone: boolean
 }
@@ -31,13 +33,21 @@ export interface WindowCommit {
 
 /** Memory of a version beside its key and value: objects, Map and tree entries; estimated on V8. */
 const versionOverheadBytes = 250
-/** Chain links looked at per installed version. */
+/** Chain links looked at per version that has become durable. */
 const pruneMax = 4
+/** Versions looked at per installed one; more than one, so that those who wait grow fewer when the disk catches up. */
+const pruneRate = 4
+
+/** In the place of a version that was looked at: a value can be large. */
+const dealtWith: Version = { key: asKey(''), ts: noTs, value: undefined, older: undefined, newer: undefined, gone: true }
 
 export class Window {
   readonly #heads = new Map<Key, Version>()
   readonly #sorted = sortedMap<undefined>()
   readonly #live: LiveSnapshots
+  /** Versions that have replaced others and are not known to be durable, in commit order, from `#nextUndurable` on. */
+  #undurable: Version[] = []
+  #nextUndurable = 0
   #sizeBytes = 0
   #entered = 0
 
@@ -79,51 +89,66 @@ export class Window {
     let sizeBytes = 0
     for (const { key, value } of writes) {
       const older = this.#heads.get(key)
-      const version: Version = { key, ts, value, older, gone: false }
+      const version: Version = { key, ts, value, older, newer: undefined, gone: false }
       this.#heads.set(key, version)
       if (older === undefined) {
         this.#sorted.set(key, undefined)
         this.#entered++
-      } else this.#prune(older, durableTs)
+      } else {
+        older.newer = version
+        this.#undurable.push(version)
+      }
       sizeBytes += versionSizeBytes(version)
       versions.push(version)
     }
     this.#sizeBytes += sizeBytes
+    this.#pruneDurable(durableTs, versions.length * pruneRate)
     return { ts, versions, sizeBytes }
   }
 
   /** Takes one version out of its chain. */
   remove(version: Version): void {
     if (version.gone) return
-    const head = this.#heads.get(version.key)!
-    if (head === version) {
+    if (version.newer === undefined) {
       if (version.older !== undefined) this.#heads.set(version.key, version.older)
       else {
         this.#heads.delete(version.key)
         this.#sorted.delete(version.key)
       }
-    } else {
-      let newer = head
-      while (newer.older !== version) newer = newer.older!
-      newer.older = version.older
     }
-    this.#drop(version)
+    this.#unlink(version)
   }
 
-  #prune(newer: Version, durableTs: CommitTs): void {
+  #pruneDurable(durableTs: CommitTs, maxVersions: number): void {
+    for (let i = 0; i < maxVersions; i++) {
+      const version = this.#undurable[this.#nextUndurable]
+      if (version === undefined || version.ts > durableTs) break
+      this.#undurable[this.#nextUndurable++] = dealtWith
+      if (!version.gone) this.#prune(version)
+    }
+    if (this.#nextUndurable > 1_024 && this.#nextUndurable * 2 > this.#undurable.length) {
+      this.#undurable = this.#undurable.slice(this.#nextUndurable)
+      this.#nextUndurable = 0
+    }
+  }
+
+  /** W-3, from a durable version on. */
+  #prune(durable: Version): void {
+    let newer = durable
     for (let i = 0; i < pruneMax; i++) {
-      const older = newer.older
+      const { older } = newer
       if (older === undefined) return
-      if (newer.ts <= durableTs && !this.#live.someIn(older.ts, newer.ts)) {
-        newer.older = older.older
-        this.#drop(older)
-      } else newer = older
+      if (this.#live.someIn(older.ts, newer.ts)) newer = older
+      else this.#unlink(older)
     }
   }
 
-  #drop(version: Version): void {
+  #unlink(version: Version): void {
+    const { older, newer } = version
+    if (older !== undefined) older.newer = newer
+    if (newer !== undefined) newer.older = older
     version.gone = true
-    version.older = undefined
+    version.older = version.newer = undefined
     this.#sizeBytes -= versionSizeBytes(version)
   }
 }

@@ -80,6 +80,7 @@ export class TableCodec<K, In, Out, Bound> {
 
   /** Throws `INVALID_ARGUMENT` for options that contradict each other or do not exist, `INVALID_KEY`, `KEY_TOO_LARGE`. */
   range(options: RangeOptions<Bound> = {}): ResolvedRange {
+    if (typeof options !== 'object' || options === null) throw this.#badRange('the options must be an object')
     for (const option of Object.keys(options)) {
       if (!rangeOptions.has(option)) throw this.#badRange(`unknown option ${JSON.stringify(option)}`)
     }

@@ -1,0 +1,311 @@
+/** Plays one history: several clients at once, each with a few transactions of every kind, on a store that others used before. */
+import type { Engine } from '../../engine/attempt.js'
+import type { Database, Level, Transaction, TransactionOptions } from '../../engine/index.js'
+import { Actor, deeds, type Cast, type Deed, type Tables } from './actor.js'
+import type { Chance } from './chance.js'
+import type { Key, TableName } from './model.js'
+import type { Attempt, History, Interruption, TransactionRecord } from './records.js'
+import type { World } from './world.js'
+
+export interface Stage {
+  readonly engine: Engine
+  readonly db: Database
+  readonly tables: Tables
+  readonly world: World
+  /** Who committed, told by the commit path as it installs. */
+  readonly commits: { readonly ts: number; readonly label: string | undefined }[]
+}
+
+/** An error of a body's own. */
+class Own extends Error {
+  readonly code: string = 'Own'
+}
+
+/** The owner of a handle leaves it without an outcome; what it read was never vouched for. */
+class Abandoned extends Own {
+  override readonly code = 'Abandoned'
+}
+
+const keyPool: readonly { readonly table: TableName; readonly key: Key }[] = [
+  ...['a', 'ab', 'abc', 'b', 'ba', 'c'].map(key => ({ table: 'strings' as const, key })),
+  ...['a', 'b', 'ab'].flatMap(word => [-1, 0, 2].map(number => ({ table: 'pairs' as const, key: [word, number] }))),
+]
+
+/** So many that a range is read from the row file in several chunks. */
+const manyKeys = Array.from({ length: 40 }, (_, i) => ({ table: 'strings' as const, key: `k${i}` }))
+
+export interface HistoryOptions {
+  readonly name: string
+  readonly levels: readonly Level[]
+  /** After it the stage can only be struck. */
+  readonly interruption?: Interruption
+}
+
+/** What the end shows is left to the caller where the history is cut short. */
+export async function playHistory(stage: Stage, chance: Chance, { name, levels, interruption }: HistoryOptions): Promise<History> {
+  const { engine, db, tables, world } = stage
+  const { store } = engine
+  stage.commits.length = 0
+  const baseTs = store.visibleTs
+  const play = new Play(stage, chance, name, levels)
+  const clients = Array.from({ length: chance.between(2, 8) }, () => play.client())
+  if (interruption) clients.push(interrupt(stage, chance.fork(), interruption))
+  let ended = 0
+  const end = (): void => void ended++
+  for (const client of clients) client.then(end, end)
+  // What a transaction that was ended early still had under way must let go too.
+  await world.runUntil(() => ended === clients.length && store.epochs.tracked.oldest === undefined)
+  await Promise.all(clients)
+  const commits = [...stage.commits]
+  const history = { transactions: play.transactions, commits, baseTs, interruption }
+  if (interruption) return { ...history, finally: [] }
+  store.flushSync()
+  const final = contentOf(stage)
+  db.transactionSync(tx => tableNames.forEach(table => tx.deleteRange(tables[table])))
+  return { ...history, finally: final }
+}
+
+const tableNames: readonly TableName[] = ['pairs', 'strings']
+
+export function contentOf({ db, tables }: Pick<Stage, 'db' | 'tables'>): History['finally'] {
+  return tableNames.flatMap(table => Array.from(db.range(tables[table]), ({ key, value }) => ({ table, key, value })))
+}
+
+async function interrupt({ db, world }: Stage, chance: Chance, interruption: Interruption): Promise<void> {
+  for (let left = chance.below(40); left > 0; left--) await world.pause()
+  if (interruption === 'close') db.close().catch(() => {})
+  else world.syncsFail = true
+}
+
+class Play {
+  readonly transactions: TransactionRecord[] = []
+  readonly #stage: Stage
+  readonly #chance: Chance
+  readonly #name: string
+  readonly #levels: readonly Level[]
+  readonly #cast: Cast
+  readonly #pauses: number
+  #events = 0
+
+  constructor(stage: Stage, chance: Chance, name: string, levels: readonly Level[]) {
+    this.#stage = stage
+    this.#chance = chance
+    this.#name = name
+    this.#levels = levels
+    this.#pauses = chance.of([0.2, 0.5, 0.8])
+    const isWide = chance.is(0.1)
+    const keys = isWide ? manyKeys : shuffled(keyPool, chance).slice(0, chance.between(2, chance.of([3, 6, 10])))
+    const fewValues = chance.between(2, 4)
+    const values = chance.fork()
+    let unique = 100
+    this.#cast = {
+      tables: stage.tables,
+      keys,
+      weights: Object.fromEntries(deeds.map(deed => [deed, chance.is(0.3) ? 0.2 : chance.next()])) as Record<Deed, number>,
+      value: () => (values.is(0.5) ? values.below(fewValues) : unique++),
+    }
+    if (isWide) this.#populate(chance.fork())
+  }
+
+  async client(): Promise<void> {
+    const chance = this.#chance.fork()
+    for (let left = chance.between(1, 4); left > 0; left--) {
+      if (chance.is(0.7)) await this.#stage.world.pause()
+      const kind = chance.weighted({ transaction: 8, sync: 1, begin: 2, oneShot: 2, oneShotIterator: 0.5 })
+      if (kind === 'oneShot' || kind === 'oneShotIterator') await this.#oneShot(chance.fork(), kind === 'oneShotIterator')
+      else await this.#transaction(chance.fork(), kind)
+    }
+  }
+
+  async #transaction(chance: Chance, kind: 'transaction' | 'sync' | 'begin'): Promise<void> {
+    const { db } = this.#stage
+    const stop = new AbortController()
+    const record = this.#record(chance)
+    const options: TransactionOptions = {
+      level: record.level,
+      readOnly: record.readOnly,
+      durability: record.durability,
+      label: record.label,
+      ...(chance.is(0.05) && { timeoutMs: chance.between(1, 60) }),
+      ...(chance.is(0.1) && { signal: stop.signal }),
+    }
+    if (options.signal) void this.#stage.world.pause().then(() => stop.abort())
+    try {
+      if (kind === 'begin') await this.#begin(record, options, chance)
+      else {
+        const repeated = { ...options, maxAttempts: chance.between(1, 10) }
+        const isSync = kind === 'sync' || chance.is(0.15)
+        const body = this.#body(record, isSync, chance)
+        if (kind === 'sync') db.transactionSync(body as (tx: Transaction) => void, repeated)
+        else await db.transaction(body, repeated)
+      }
+      this.#ended(record, 'done')
+    } catch (error) {
+      this.#ended(record, codeOf(error))
+    }
+  }
+
+  #body(record: TransactionRecord, isSync: boolean, chance: Chance): (tx: Transaction) => void | Promise<void> {
+    return tx => {
+      const script = chance.fork()
+      const actor = this.#actor(record, script)
+      return isSync ? this.#actSync(tx, actor, script, 0) : this.#act(tx, actor, script, 0)
+    }
+  }
+
+  async #begin(record: TransactionRecord, options: TransactionOptions, chance: Chance): Promise<void> {
+    using tx = this.#stage.db.begin(options)
+    const actor = this.#actor(record, chance)
+    await this.#act(tx, actor, chance, 0).catch((error: unknown) => {
+      throw error instanceof Own ? new Abandoned(error.message) : error
+    })
+    if (chance.is(0.1)) throw new Abandoned('given up')
+    const committing = tx.commit()
+    if (chance.is(0.05)) {
+      committing.catch(() => {})
+      await this.#stage.world.pause()
+      tx.abort()
+    }
+    await committing
+  }
+
+  /** A body that pauses, and has savepoints that pause. */
+  async #act(tx: Transaction, actor: Actor, chance: Chance, depth: number): Promise<void> {
+    for (let left = chance.between(0, 7); left > 0; left--) {
+      if (chance.is(this.#pauses)) await this.#stage.world.pause()
+      if (depth < 2 && chance.is(0.1)) {
+        if (chance.is(0.4)) this.#savepointSync(tx, actor, chance, depth)
+        else await this.#savepoint(tx, actor, chance, depth)
+      } else this.#try(tx, actor, chance)
+    }
+    if (chance.is(0.5)) actor.closeIterators()
+    if (chance.is(this.#pauses)) await this.#stage.world.pause()
+    if (chance.is(0.07)) throw new Own('changed its mind')
+  }
+
+  #actSync(tx: Transaction, actor: Actor, chance: Chance, depth: number): void {
+    for (let left = chance.between(0, 7); left > 0; left--) {
+      if (depth < 2 && chance.is(0.1)) this.#savepointSync(tx, actor, chance, depth)
+      else this.#try(tx, actor, chance)
+    }
+    if (chance.is(0.07)) throw new Own('changed its mind')
+  }
+
+  /** A body that swallows the error which ended its transaction gains nothing by it. */
+  #try(tx: Transaction, actor: Actor, chance: Chance): void {
+    try {
+      actor.act(tx)
+    } catch (error) {
+      if (!chance.is(0.1)) throw error
+    }
+  }
+
+  async #savepoint(tx: Transaction, actor: Actor, chance: Chance, depth: number): Promise<void> {
+    actor.log({ op: 'savepoint' })
+    try {
+      await tx.transaction(child => actor.within(() => this.#act(child, actor, chance, depth + 1)))
+      actor.log({ op: 'keep' })
+    } catch (error) {
+      actor.log({ op: 'undo' })
+      if (!(error instanceof Own) || chance.is(0.2)) throw error
+    }
+  }
+
+  #savepointSync(tx: Transaction, actor: Actor, chance: Chance, depth: number): void {
+    actor.log({ op: 'savepoint' })
+    try {
+      tx.transaction(child => actor.withinSync(() => this.#actSync(child, actor, chance, depth + 1)))
+      actor.log({ op: 'keep' })
+    } catch (error) {
+      actor.log({ op: 'undo' })
+      if (!(error instanceof Own) || chance.is(0.2)) throw error
+    }
+  }
+
+  /** Most rows are there from the start. */
+  #populate(chance: Chance): void {
+    const { tables, keys, value } = this.#cast
+    const record = this.#record(chance, { level: 'serializable', readOnly: false, durability: 'durable' })
+    const actor = this.#actor(record, chance)
+    const fill = (tx: Transaction): void => {
+      for (const { table, key } of keys) if (chance.is(0.8)) actor.put(tx, tables[table], table, key, value())
+    }
+    this.#stage.db.transactionSync(fill, { label: record.label })
+    this.#ended(record, 'done')
+  }
+
+  async #oneShot(chance: Chance, iterates: boolean): Promise<void> {
+    const { db, engine } = this.#stage
+    const record = this.#record(chance, { level: 'snapshot', readOnly: true, durability: 'durable', oneShot: true })
+    const attempt: Attempt = { beganTs: engine.store.acknowledgedTs, operations: [] }
+    record.attempts.push(attempt)
+    const actor = new Actor(chance, this.#cast, attempt, { newestTs: () => attempt.beganTs, readOnly: true })
+    try {
+      if (!iterates) actor.read(db, chance.of(['get', 'has', 'getMany', 'range', 'count', 'first', 'last']))
+      else await this.#iterate(actor, chance)
+      this.#ended(record, 'done')
+    } catch (error) {
+      this.#ended(record, codeOf(error))
+      if (record.outcome !== 'SNAPSHOT_TOO_OLD') actor.closeIterators()
+    }
+  }
+
+  async #iterate(actor: Actor, chance: Chance): Promise<void> {
+    actor.read(this.#stage.db, 'open')
+    for (let left = chance.below(5); left > 0; left--) {
+      await this.#stage.world.pause()
+      actor.next('goes on')
+    }
+    actor.closeIterators()
+  }
+
+  #record(chance: Chance, fixed: Partial<TransactionRecord> = {}): TransactionRecord {
+    const record: TransactionRecord = {
+      label: `${this.#name}/${this.transactions.length}`,
+      level: chance.of(this.#levels),
+      readOnly: chance.is(0.15),
+      durability: chance.is(0.15) ? 'relaxed' : 'durable',
+      oneShot: false,
+      startedAt: this.#events++,
+      endedAt: 0,
+      attempts: [],
+      outcome: '',
+      visibleTs: 0,
+      durableTs: 0,
+      ...fixed,
+    }
+    this.transactions.push(record)
+    return record
+  }
+
+  #actor(record: TransactionRecord, chance: Chance): Actor {
+    const { store } = this.#stage.engine
+    const newestTs = (): number => (record.readOnly ? store.acknowledgedTs : store.visibleTs)
+    const attempt: Attempt = { beganTs: newestTs(), operations: [] }
+    record.attempts.push(attempt)
+    return new Actor(chance, this.#cast, attempt, { newestTs, readOnly: record.readOnly })
+  }
+
+  #ended(record: TransactionRecord, outcome: string): void {
+    const { store } = this.#stage.engine
+    record.outcome = outcome
+    record.endedAt = this.#events++
+    record.visibleTs = store.visibleTs
+    record.durableTs = record.readOnly || record.oneShot ? store.acknowledgedTs : store.durableTs
+  }
+}
+
+function shuffled<T>(all: readonly T[], chance: Chance): T[] {
+  const placed = all.map(item => ({ item, place: chance.next() }))
+  return placed.sort((a, b) => a.place - b.place).map(({ item }) => item)
+}
+
+function codeOf(error: unknown): string {
+  if (error instanceof Error && 'code' in error && expected.has(error.code as string)) return error.code as string
+  throw error
+}
+
+const expected: ReadonlySet<string> = new Set([
+  'Own', 'Abandoned', 'ROW_EXISTS', 'ROW_ABSENT', 'CONFLICT', 'RETRIES_EXHAUSTED', 'TIMEOUT', 'CANCELLED', 'SNAPSHOT_TOO_OLD', 'TRANSACTION_ENDED',
+  'COMMIT_UNKNOWN', 'POISONED', 'CLOSED',
+])
