@@ -53,11 +53,11 @@ export class Bound {
     }
   }
 
-  /** Starts watching clock and signal. */
-  arm(): void {
+  /** Starts watching clock and signal. A `background` watch does not keep the process alive: nobody waits for it. */
+  arm(background?: 'background'): void {
     if (this.#armed) return
     this.#armed = true
-    this.#cancelTimer = this.#environment.setTimer(() => this.#interrupt(this.#timeout()), Math.max(0, this.#untilMs - this.#environment.nowMs()))
+    this.#cancelTimer = this.#environment.setTimer(() => this.#interrupt(this.#timeout()), Math.max(0, this.#untilMs - this.#environment.nowMs()), background)
     this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
     if (this.#signal?.aborted) this.#onAbort()
   }

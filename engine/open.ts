@@ -62,12 +62,12 @@ export function openEngine(path: string, options: OpenOptions, parts: OpenParts)
   const environment = parts.environment ?? systemEnvironment
   const limits = { ...defaultLimits, ...parts.limits }
   const directory = Directory.prepare(path, environment.files)
-  let engine: Engine
+  let store: Store
   try {
     directory.check()
     const lock = new OwnerLock(directory.ownerPath, environment.files)
     try {
-      engine = composeEngine(openStore(directory, lock, directory.temporary ? unsynced(environment) : environment, limits), options, environment, limits)
+      store = openStore(directory, lock, directory.temporary ? unsynced(environment) : environment, limits)
     } catch (error) {
       lock.release()
       throw error
@@ -76,12 +76,18 @@ export function openEngine(path: string, options: OpenOptions, parts: OpenParts)
     if (directory.temporary) directory.remove()
     throw error
   }
-  return engine
+  return composeEngine(store, options, environment, limits)
 }
 
 function composeEngine(store: Store, { durability = 'durable', guard = 'sync' }: OpenOptions, environment: Environment, limits: Limits): Engine {
-  const commitPath = new CommitPath(store, limits, environment)
-  return { store, commitPath, catalog: new Catalog(store, commitPath, limits), guard: new Guard(guard), environment, limits, durability }
+  try {
+    const commitPath = new CommitPath(store, limits, environment)
+    return { store, commitPath, catalog: new Catalog(store, commitPath, limits), guard: new Guard(guard), environment, limits, durability }
+  } catch (error) {
+    store.fail(error)
+    store.close().catch(() => {}) // what went wrong first is what the caller must know
+    throw error
+  }
 }
 
 function openStore(directory: Directory, lock: OwnerLock, environment: Environment, limits: Limits): Store {

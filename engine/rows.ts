@@ -120,7 +120,8 @@ export function endRow<K, In, Out, Bound>(
 
 /** The keys that somebody lists. Throws `INVALID_ARGUMENT` for what is no list. What yields them may do anything. */
 export function listOf<K>(keys: Iterable<K>): K[] {
-  if (typeof (keys as Partial<Iterable<K>> | null | undefined)?.[Symbol.iterator] !== 'function') {
+  // A string is iterable, and never what is meant.
+  if (typeof keys === 'string' || typeof (keys as Partial<Iterable<K>> | null | undefined)?.[Symbol.iterator] !== 'function') {
     throw new UsageError('INVALID_ARGUMENT', 'getMany needs an array, or another iterable, of keys.')
   }
   return [...keys]

@@ -79,7 +79,7 @@ export class ManualTransaction extends Transaction {
     this.#attempt = attempt
     this.#bound = bound
     bound.watch(error => attempt.end(error))
-    bound.arm()
+    bound.arm('background')
   }
 
   /**
@@ -171,7 +171,11 @@ async function finish(attempt: Attempt, tx: Transaction, bound: Bound): Promise<
 async function vouch(attempt: Attempt, ts: CommitTs | undefined, bound: Bound): Promise<void> {
   const { store } = attempt.engine
   const needed = Math.max(ts ?? 0, attempt.view.seenTs) as CommitTs
-  if (attempt.durability === 'relaxed') return store.acknowledgeRelaxed(needed)
+  if (attempt.durability === 'relaxed') {
+    store.acknowledgeRelaxed(needed)
+    if (store.isSyncOverdue) await new Promise<void>(resolve => attempt.engine.environment.defer(resolve))
+    return
+  }
   if (needed <= store.durableTs) return
   try {
     await bound.race(store.whenDurable(needed))
@@ -183,8 +187,10 @@ async function vouch(attempt: Attempt, ts: CommitTs | undefined, bound: Bound): 
 function vouchSync(attempt: Attempt, ts: CommitTs | undefined): void {
   const { store } = attempt.engine
   const needed = Math.max(ts ?? 0, attempt.view.seenTs) as CommitTs
-  if (attempt.durability === 'relaxed') store.acknowledgeRelaxed(needed)
-  else if (needed > store.durableTs) {
+  if (attempt.durability === 'relaxed') {
+    store.acknowledgeRelaxed(needed)
+    if (store.isSyncOverdue) store.flushSync()
+  } else if (needed > store.durableTs) {
     try {
       store.flushSync()
     } catch (error) {

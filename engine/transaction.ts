@@ -100,12 +100,9 @@ export class Transaction {
     if (bytes === undefined) {
       throw new ConstraintError('ROW_ABSENT', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} is absent.`, { table: table.name, key })
     }
-    const next: unknown = change(codec.decodeValue(bytes, encoded))
-    if (isPromise(next)) {
-      next.then(undefined, () => {}) // its outcome no longer matters, and must not surface as an unhandled rejection
-      throw new UsageError('NOT_SYNCHRONOUS', 'The callback of update returned a promise. Await first, then read and write in one synchronous stretch.')
-    }
-    this.#write(encoded, codec.encodeValue(next as In, key), 'put')
+    const next = change(codec.decodeValue(bytes, encoded))
+    if (isPromise(next)) next.then(undefined, () => {}) // refused below as a value; its rejection must not surface as an unhandled one
+    this.#write(encoded, codec.encodeValue(next, key), 'put')
   }
 
   /**

@@ -3,7 +3,7 @@
  *
  *   C-1  Every write stamped later than `floor` is here. At or below the floor stamps may be missing, so a snapshot below it must not ask.
  *   C-2  The floor moves before the first stamp at or below it leaves (a history pruned under a live snapshot is how several engines lost anomalies).
- *   C-3  Work per commit and per call of `trim` is bounded, whatever is kept; the cost of a question follows how far its snapshot lags.
+ *   C-3  Work per commit and per call of `trim` is bounded by what the newest commit wrote, whatever is kept; the cost of a question follows how far its snapshot lags.
  *
  * Points are answered by one Map from key to newest stamp. Ranges are answered by time-sliced sorted runs, newest first, built only when somebody
  * who lags asks (a transaction that lags a few commits reads them as they stand), and merged so that their number stays logarithmic.
@@ -29,8 +29,10 @@ export interface Overwrite {
 const unsortedMax = 128
 /** Runs larger than this are not merged further. */
 const runMax = 16_384
-/** Stamps that one commit may drop: more than it usually adds, so the index shrinks as fast as it may. */
-const trimMax = 64
+/** Stamps that a call of `trim` may always drop; it may also drop twice what the newest commit added, so the index shrinks as fast as it may. */
+const trimMin = 64
+/** In the place of a commit that is dropped: a commit can be large. */
+const dropped: CommittedWrites = { ts: noTs, label: undefined, keys: [], kinds: [] }
 
 /** Keys of consecutive commits in key order, each with its newest stamp among them. */
 interface Run {
@@ -116,7 +118,7 @@ export class ConflictIndex {
   /** Nobody will ask below `ts` any more (or must not): moves the floor and drops a bounded number of stamps. */
   trim(ts: CommitTs): void {
     if (ts > this.#floor) this.#floor = ts
-    let budget = trimMax
+    let budget = Math.max(trimMin, 2 * (this.#history.at(-1)?.keys.length ?? 0))
     while (this.#first < this.#history.length && budget > 0) {
       const commit = this.#history[this.#first]!
       if (commit.ts > this.#floor) break
@@ -126,7 +128,7 @@ export class ConflictIndex {
         this.#writes--
       }
       if (this.#dropped < commit.keys.length) break
-      this.#first++
+      this.#history[this.#first++] = dropped
       this.#dropped = 0
     }
     while (this.#runs.length > 0 && this.#runs[0]!.lastTs <= this.#floor) this.#runs.shift()

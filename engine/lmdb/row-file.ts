@@ -125,7 +125,12 @@ export class Root {
 
   /** The row, or undefined where there is none. Throws `CORRUPT` where its checksum fails. */
   get(key: Key): StoredRow | undefined {
-    const bytes = this.#db.getBinary(key, this.#options)
+    let bytes: Buffer | undefined
+    try {
+      bytes = this.#db.getBinary(key, this.#options)
+    } catch (error) {
+      throw unreadable(error)
+    }
     if (bytes === undefined) return undefined
     return storedRow(key, bytes)
   }
@@ -141,10 +146,14 @@ export class Root {
     const bounds = reverse
       ? { start: range.hi, end: range.lo, reverse: true, exclusiveStart: true, inclusiveEnd: true }
       : { start: range.lo, end: range.hi }
-    for (const { key, value } of this.#db.getRange({ ...bounds, limit: maxRows, transaction: this.#transaction })) {
-      rows.push(storedRow(key, value))
-      sizeBytes += value.length
-      if (sizeBytes > maxBytes) return { rows, complete: false }
+    try {
+      for (const { key, value } of this.#db.getRange({ ...bounds, limit: maxRows, transaction: this.#transaction })) {
+        rows.push(storedRow(key, value))
+        sizeBytes += value.length
+        if (sizeBytes > maxBytes) return { rows, complete: false }
+      }
+    } catch (error) {
+      throw unreadable(error)
     }
     return { rows, complete: rows.length < maxRows }
   }
@@ -159,7 +168,11 @@ function storedRow(key: Key, bytes: Uint8Array): StoredRow {
     const { ts, value } = decodeRow(key, bytes)
     return { key, ts: asTs(ts), value }
   } catch (error) {
-    if (error instanceof StorageError) throw error
-    throw new StorageError('CORRUPT', 'A stored row cannot be decoded.', { cause: error })
+    throw unreadable(error)
   }
+}
+
+/** What the native library throws where pages are damaged, and what a row throws that is not what was written. */
+function unreadable(error: unknown): StorageError {
+  return error instanceof StorageError ? error : new StorageError('CORRUPT', 'The row file is damaged: a page or a row in it cannot be read.', { cause: error })
 }

@@ -17,6 +17,10 @@ const markerPattern = /^premisedb format (\d+)\n$/
 /** An LMDB file that holds nothing but an empty tree is smaller than this. */
 const emptyRowFileMaxBytes = 1_048_576
 
+/** Temporary databases of this process that are open; they go when it ends. */
+const temporaries = new Set<Directory>()
+let watchesExit = false
+
 export class Directory {
   readonly path: string
   readonly #files: Files
@@ -30,7 +34,7 @@ export class Directory {
 
   /** Finds or makes the directory itself (0700); looks at nothing in it. */
   static prepare(path: string, files: Files): Directory {
-    if (path === ':memory:') return new Directory(files.mkdtempSync(join(tmpdir(), 'premisedb-')), files, true)
+    if (path === ':memory:') return new Directory(files.mkdtempSync(join(tmpdir(), 'premisedb-')), files, true).#untilExit()
     const stat = files.lstatSync(path, { throwIfNoEntry: false })
     if (stat === undefined) {
       const first = files.mkdirSync(path, { recursive: true, mode: 0o700 })!
@@ -96,7 +100,15 @@ export class Directory {
 
   /** Removes a temporary database. */
   remove(): void {
+    temporaries.delete(this)
     this.#files.rmSync(this.path, { recursive: true, force: true })
+  }
+
+  #untilExit(): this {
+    temporaries.add(this)
+    if (!watchesExit) process.once('exit', () => temporaries.forEach(directory => directory.remove()))
+    watchesExit = true
+    return this
   }
 
   #readMarker(): string | undefined {

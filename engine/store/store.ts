@@ -50,6 +50,8 @@ export class Store {
   #state: StoreState = { is: 'open' }
   #visibleTs: CommitTs
   #relaxedTs: CommitTs
+  /** When the oldest relaxed commit that waits for a sync must have had it. */
+  #relaxedDueMs = Infinity
   /** Window bytes ever installed, and how many of them the current root covers. */
   #installedBytes: number
   #appliedBytes = 0
@@ -125,7 +127,11 @@ export class Store {
     this.#visibleTs = ts
     this.#installedBytes += commit.sizeBytes
     this.#parts.log.append({ ts, writes: commit.versions }, durability === 'relaxed')
-    if (durability === 'relaxed') this.acknowledgeRelaxed(ts)
+    if (durability === 'relaxed') {
+      // The first since everything relaxed was on disk.
+      if (this.durableTs >= this.#relaxedTs) this.#relaxedDueMs = this.#parts.environment.nowMs() + this.#parts.limits.relaxedSyncMs
+      this.acknowledgeRelaxed(ts)
+    }
     this.#checkpointIfDue()
     return ts
   }
@@ -143,6 +149,14 @@ export class Store {
   /** Somebody who does not wait for the disk is told what it saw, up to `ts`: reads that begin later must not go back behind that. */
   acknowledgeRelaxed(ts: CommitTs): void {
     if (ts > this.#relaxedTs) this.#relaxedTs = ts
+  }
+
+  /**
+   * Whether a relaxed commit has waited for its sync for too long: its timer cannot have fired, because somebody keeps the event loop from turning. Who commits
+   * must then let it turn, or sync.
+   */
+  get isSyncOverdue(): boolean {
+    return this.durableTs < this.#relaxedTs && this.#parts.environment.nowMs() > this.#relaxedDueMs
   }
 
   /** Undefined where a commit may go on at once; else a promise of room in the window (back-pressure while a checkpoint catches up). Throws `DISK_FULL`. */

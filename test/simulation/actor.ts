@@ -1,5 +1,5 @@
 /** Does random things to a transaction and writes down what came of each. */
-import type { Table, Transaction } from '../../engine/index.js'
+import { ConflictError, type Table, type Transaction } from '../../engine/index.js'
 import type { Chance } from './chance.js'
 import type { Key, Range, TableName, Value } from './model.js'
 import type { Attempt, KeyValue, Operation } from './records.js'
@@ -17,13 +17,13 @@ export interface Cast {
   readonly keys: readonly { readonly table: TableName; readonly key: Key }[]
   readonly weights: Readonly<Record<Deed, number>>
   /** A new value: mostly one of few, so that values come back. */
-  readonly value: () => Value
+  readonly value: (chance: Chance) => Value
 }
 
 const reads = ['get', 'has', 'getMany', 'range', 'count', 'first', 'last', 'open', 'next', 'next more'] as const
 const writes = ['put', 'delete', 'insert', 'update', 'compareAndSet', 'deleteRange'] as const
-export const deeds = [...reads, ...writes] as const
-export type Deed = (typeof deeds)[number]
+export type Deed = (typeof reads)[number] | (typeof writes)[number]
+export const deeds: readonly Deed[] = [...reads, ...writes]
 const isRead = (deed: Deed): boolean => (reads as readonly string[]).includes(deed)
 
 interface OpenIterator {
@@ -31,27 +31,45 @@ interface OpenIterator {
   readonly iterator: Iterator<{ readonly key: Key; readonly value: Value }>
 }
 
-type Logged = Operation extends infer O ? (O extends unknown ? Omit<O, 'at'> : never) : never
+type Logged = Operation extends infer O ? (O extends unknown ? Omit<O, 'at' | 'event'> : never) : never
+
+export interface ActorOptions {
+  readonly newestTs: () => number
+  readonly nextEvent: () => number
+  readonly readOnly: boolean
+}
 
 export class Actor {
-  readonly #chance: Chance
+  #chance: Chance
   readonly #cast: Cast
   readonly #attempt: Attempt
   readonly #newestTs: () => number
+  readonly #nextEvent: () => number
   readonly #readOnly: boolean
   #iterators: OpenIterator[] = []
   #opened = 0
 
-  constructor(chance: Chance, cast: Cast, attempt: Attempt, options: { readonly newestTs: () => number; readonly readOnly: boolean }) {
+  constructor(chance: Chance, cast: Cast, attempt: Attempt, options: ActorOptions) {
     this.#chance = chance
     this.#cast = cast
     this.#attempt = attempt
     this.#newestTs = options.newestTs
+    this.#nextEvent = options.nextEvent
     this.#readOnly = options.readOnly
   }
 
-  /** One operation. A violated constraint is a result; any other error is thrown on. */
-  act(tx: Transaction): void {
+  /** One operation, as `chance` decides. A violated constraint is a result; any other error is thrown on. */
+  act(tx: Transaction, chance: Chance): void {
+    this.#chance = chance
+    try {
+      this.#do(tx)
+    } catch (error) {
+      if (error instanceof ConflictError) this.#attempt.conflictTs ??= this.#newestTs()
+      throw error
+    }
+  }
+
+  #do(tx: Transaction): void {
     const deed = this.#chance.weighted(this.#cast.weights)
     if (isRead(deed) || this.#readOnly) this.read(tx, deed)
     else this.#write(tx, deed)
@@ -137,13 +155,13 @@ export class Actor {
   }
 
   log(operation: Logged, at = this.#newestTs()): void {
-    this.#attempt.operations.push({ ...operation, at } as Operation)
+    this.#attempt.operations.push({ ...operation, at, event: this.#nextEvent() } as Operation)
   }
 
   #write(tx: Transaction, deed: Deed): void {
     const { table: name, key } = this.#chance.of(this.#cast.keys)
     const table = this.#cast.tables[name]
-    const value = this.#cast.value()
+    const value = this.#cast.value(this.#chance)
     switch (deed) {
       case 'put':
         return this.put(tx, table, name, key, value)
@@ -164,7 +182,7 @@ export class Actor {
         return this.log({ op: 'update', table: name, key, value, result: outcome === 'done' ? seen! : (outcome as 'ROW_ABSENT') }, at)
       }
       case 'compareAndSet': {
-        const expected = this.#chance.is(0.6) ? tx.get(table, key) : this.#cast.value()
+        const expected = this.#chance.is(0.6) ? tx.get(table, key) : this.#cast.value(this.#chance)
         if (this.#chance.is(0.6)) this.log({ op: 'get', table: name, key, result: tx.get(table, key) })
         const next = this.#chance.is(0.8) ? value : undefined
         return this.log({ op: 'compareAndSet', table: name, key, expected, value: next, result: tx.compareAndSet(table, key, expected, next) })

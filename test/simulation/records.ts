@@ -4,8 +4,10 @@ import type { Key, Range, TableName, Value } from './model.js'
 
 export type KeyValue = readonly [Key, Value]
 
-/** `at` is the newest commit that the operation could see where each operation sees the newest. */
-export type Operation = { readonly at: number } & (
+/**
+ * `at` is the newest commit that the operation could see where each operation sees the newest; `event` its position in real-time order.
+ */
+export type Operation = { readonly at: number; readonly event: number } & (
   | { readonly op: 'get'; readonly table: TableName; readonly key: Key; readonly result: Value | undefined }
   | { readonly op: 'has'; readonly table: TableName; readonly key: Key; readonly result: boolean }
   | { readonly op: 'getMany'; readonly table: TableName; readonly keys: readonly Key[]; readonly result: readonly (Value | undefined)[] }
@@ -28,6 +30,8 @@ export interface Attempt {
   /** The newest visible commit at its beginning; for a read-only one the newest acknowledged. */
   readonly beganTs: number
   readonly operations: Operation[]
+  /** It ended in a conflict, found when this was the newest commit. */
+  conflictTs?: number
 }
 
 export interface TransactionRecord {

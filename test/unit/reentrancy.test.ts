@@ -80,7 +80,7 @@ test('an asynchronous callback of update is refused, and its rejection is nobody
   try {
     const { db, t } = await openNumbers({ a: 1 })
     const change = (): Promise<never> => Promise.reject(new Error('of the callback'))
-    expect(await failureOf(() => db.update(t, 'a', change as unknown as () => number))).toMatchObject({ code: 'NOT_SYNCHRONOUS' })
+    expect(await failureOf(() => db.update(t, 'a', change as unknown as () => number))).toMatchObject({ code: 'INVALID_VALUE' })
     await turns()
     expect(contentOf(db, t)).toEqual({ a: 1 })
   } finally {
