@@ -187,15 +187,13 @@ async function vouch(attempt: Attempt, ts: CommitTs | undefined, bound: Bound): 
 function vouchSync(attempt: Attempt, ts: CommitTs | undefined): void {
   const { store } = attempt.engine
   const needed = Math.max(ts ?? 0, attempt.view.seenTs) as CommitTs
-  if (attempt.durability === 'relaxed') {
-    store.acknowledgeRelaxed(needed)
-    if (store.isSyncOverdue) store.flushSync()
-  } else if (needed > store.durableTs) {
-    try {
-      store.flushSync()
-    } catch (error) {
-      throw asUnvouched(attempt, ts, error)
-    }
+  const isRelaxed = attempt.durability === 'relaxed'
+  if (isRelaxed) store.acknowledgeRelaxed(needed)
+  if (isRelaxed ? !store.isSyncOverdue : needed <= store.durableTs) return
+  try {
+    store.flushSync()
+  } catch (error) {
+    throw asUnvouched(attempt, ts, error)
   }
 }
 

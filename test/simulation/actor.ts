@@ -154,7 +154,7 @@ export class Actor {
     for (const { iterator } of this.#iterators.splice(0)) iterator.return?.()
   }
 
-  log(operation: Logged, at = this.#newestTs()): void {
+  log(operation: Logged, at: number = this.#newestTs()): void {
     this.#attempt.operations.push({ ...operation, at, event: this.#nextEvent() } as Operation)
   }
 

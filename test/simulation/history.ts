@@ -4,6 +4,7 @@ import type { Database, Level, Transaction, TransactionOptions } from '../../eng
 import { Actor, deeds, type Cast, type Deed, type Tables } from './actor.js'
 import type { Chance } from './chance.js'
 import type { Key, TableName } from './model.js'
+import type { Plan } from './plan.js'
 import type { Attempt, History, Interruption, TransactionRecord } from './records.js'
 import type { World } from './world.js'
 
@@ -14,6 +15,19 @@ export interface Stage {
   readonly world: World
   /** Who committed, told by the commit path as it installs. */
   readonly commits: { readonly ts: number; readonly label: string | undefined }[]
+  /** What each transaction that runs is at, by label. */
+  readonly running: Map<string, Attempt>
+}
+
+/** Something that is no outcome came of a history: it hangs, or an error that nobody may meet. */
+export class BrokenHistoryError extends Error {
+  /** As far as it came. */
+  readonly history: History
+
+  constructor(history: History, cause: unknown) {
+    super(String(cause), { cause })
+    this.history = history
+  }
 }
 
 /** An error of a body's own. */
@@ -37,25 +51,34 @@ const manyKeys = Array.from({ length: 40 }, (_, i) => ({ table: 'strings' as con
 export interface HistoryOptions {
   readonly name: string
   readonly levels: readonly Level[]
+  readonly plan: Plan
+  /** What the plan calls it. */
+  readonly part: string
   /** After it the stage can only be struck. */
   readonly interruption?: Interruption
 }
 
 /** What the end shows is left to the caller where the history is cut short. */
-export async function playHistory(stage: Stage, chance: Chance, { name, levels, interruption }: HistoryOptions): Promise<History> {
+export async function playHistory(stage: Stage, chance: Chance, options: HistoryOptions): Promise<History> {
   const { engine, db, tables, world } = stage
   const { store } = engine
+  const { interruption } = options
   stage.commits.length = 0
+  stage.running.clear()
   const baseTs = store.visibleTs
-  const play = new Play(stage, chance, name, levels)
-  const clients = Array.from({ length: chance.between(2, 8) }, () => play.client())
+  const play = new Play(stage, chance, options)
+  const clients = Array.from({ length: chance.between(2, 8) }, (_, i) => play.client(`${options.part}/${i}`))
   if (interruption) clients.push(interrupt(stage, chance.fork(), interruption))
   let ended = 0
   const end = (): void => void ended++
   for (const client of clients) client.then(end, end)
   // What a transaction that was ended early still had under way must let go too.
-  await world.runUntil(() => ended === clients.length && store.epochs.tracked.oldest === undefined)
-  await Promise.all(clients)
+  try {
+    await world.runUntil(() => ended === clients.length && store.epochs.tracked.oldest === undefined)
+    await Promise.all(clients)
+  } catch (error) {
+    throw new BrokenHistoryError({ transactions: play.transactions, commits: [...stage.commits], baseTs, interruption, finally: [] }, error)
+  }
   const commits = [...stage.commits]
   const history = { transactions: play.transactions, commits, baseTs, interruption }
   if (interruption) return { ...history, finally: [] }
@@ -72,7 +95,7 @@ export function contentOf({ db, tables }: Pick<Stage, 'db' | 'tables'>): History
 }
 
 async function interrupt({ db, world }: Stage, chance: Chance, interruption: Interruption): Promise<void> {
-  for (let left = chance.below(40); left > 0; left--) await world.pause()
+  for (let left = chance.below(40); left > 0; left--) await world.pause(chance)
   if (interruption === 'close') db.close().catch(() => {})
   else world.syncsFail = true
 }
@@ -83,41 +106,49 @@ class Play {
   readonly #chance: Chance
   readonly #name: string
   readonly #levels: readonly Level[]
+  readonly #plan: Plan
   readonly #cast: Cast
   readonly #pauses: number
-  #events = 0
+  readonly #nextEvent: () => number
 
-  constructor(stage: Stage, chance: Chance, name: string, levels: readonly Level[]) {
+  constructor(stage: Stage, chance: Chance, { name, levels, plan, part }: HistoryOptions) {
     this.#stage = stage
     this.#chance = chance
     this.#name = name
     this.#levels = levels
+    this.#plan = plan
+    let events = 0
+    this.#nextEvent = () => events++
     this.#pauses = chance.of([0.2, 0.5, 0.8])
     const isWide = chance.is(0.1)
     const keys = isWide ? manyKeys : shuffled(keyPool, chance).slice(0, chance.between(2, chance.of([3, 6, 10])))
     const fewValues = chance.between(2, 4)
-    const values = chance.fork()
     let unique = 100
     this.#cast = {
       tables: stage.tables,
       keys,
       weights: Object.fromEntries(deeds.map(deed => [deed, chance.is(0.3) ? 0.2 : chance.next()])) as Record<Deed, number>,
-      value: () => (values.is(0.5) ? values.below(fewValues) : unique++),
+      value: from => (from.is(0.5) ? from.below(fewValues) : unique++),
     }
-    if (isWide) this.#populate(chance.fork())
+    const filling = isWide ? chance.fork() : undefined
+    if (filling && plan.plays(`${part}/fill`)) this.#populate(filling, `${part}/fill`)
   }
 
-  async client(): Promise<void> {
+  /** `place` names the client in the plan, and its transactions after it. */
+  async client(place: string): Promise<void> {
     const chance = this.#chance.fork()
     for (let left = chance.between(1, 4); left > 0; left--) {
-      if (chance.is(0.7)) await this.#stage.world.pause()
+      if (chance.is(0.7)) await this.#stage.world.pause(chance)
       const kind = chance.weighted({ transaction: 8, sync: 1, begin: 2, oneShot: 2, oneShotIterator: 0.5 })
-      if (kind === 'oneShot' || kind === 'oneShotIterator') await this.#oneShot(chance.fork(), kind === 'oneShotIterator')
-      else await this.#transaction(chance.fork(), kind)
+      const own = chance.fork()
+      const part = `${place}.${left}`
+      if (!this.#plan.plays(part)) continue
+      if (kind === 'oneShot' || kind === 'oneShotIterator') await this.#oneShot(own, kind === 'oneShotIterator')
+      else await this.#transaction(own, kind, part)
     }
   }
 
-  async #transaction(chance: Chance, kind: 'transaction' | 'sync' | 'begin'): Promise<void> {
+  async #transaction(chance: Chance, kind: 'transaction' | 'sync' | 'begin', part: string): Promise<void> {
     const { db } = this.#stage
     const stop = new AbortController()
     const record = this.#record(chance)
@@ -129,13 +160,13 @@ class Play {
       ...(chance.is(0.05) && { timeoutMs: chance.between(1, 60) }),
       ...(chance.is(0.1) && { signal: stop.signal }),
     }
-    if (options.signal) void this.#stage.world.pause().then(() => stop.abort())
+    if (options.signal) void this.#stage.world.pause(chance).then(() => stop.abort())
     try {
-      if (kind === 'begin') await this.#begin(record, options, chance)
+      if (kind === 'begin') await this.#begin(record, options, chance, part)
       else {
         const repeated = { ...options, maxAttempts: chance.between(1, 10) }
         const isSync = kind === 'sync' || chance.is(0.15)
-        const body = this.#body(record, isSync, chance)
+        const body = this.#body(record, isSync, chance, part)
         if (kind === 'sync') db.transactionSync(body as (tx: Transaction) => void, repeated)
         else await db.transaction(body, repeated)
       }
@@ -145,48 +176,55 @@ class Play {
     }
   }
 
-  #body(record: TransactionRecord, isSync: boolean, chance: Chance): (tx: Transaction) => void | Promise<void> {
+  #body(record: TransactionRecord, isSync: boolean, chance: Chance, part: string): (tx: Transaction) => void | Promise<void> {
     return tx => {
       const script = chance.fork()
       const actor = this.#actor(record, script)
-      return isSync ? this.#actSync(tx, actor, script, 0) : this.#act(tx, actor, script, 0)
+      const place = `${part}/${tx.attempt}`
+      return isSync ? this.#actSync(tx, actor, script, place) : this.#act(tx, actor, script, place)
     }
   }
 
-  async #begin(record: TransactionRecord, options: TransactionOptions, chance: Chance): Promise<void> {
+  async #begin(record: TransactionRecord, options: TransactionOptions, chance: Chance, part: string): Promise<void> {
     using tx = this.#stage.db.begin(options)
     const actor = this.#actor(record, chance)
-    await this.#act(tx, actor, chance, 0).catch((error: unknown) => {
+    await this.#act(tx, actor, chance, `${part}/1`).catch((error: unknown) => {
       throw error instanceof Own ? new Abandoned(error.message) : error
     })
     if (chance.is(0.1)) throw new Abandoned('given up')
     const committing = tx.commit()
     if (chance.is(0.05)) {
       committing.catch(() => {})
-      await this.#stage.world.pause()
+      await this.#stage.world.pause(chance)
       tx.abort()
     }
     await committing
   }
 
-  /** A body that pauses, and has savepoints that pause. */
-  async #act(tx: Transaction, actor: Actor, chance: Chance, depth: number): Promise<void> {
+  /** A body that pauses, and has savepoints that pause. `place` names it in the plan, and its steps after it. */
+  async #act(tx: Transaction, actor: Actor, chance: Chance, place: string): Promise<void> {
     for (let left = chance.between(0, 7); left > 0; left--) {
-      if (chance.is(this.#pauses)) await this.#stage.world.pause()
-      if (depth < 2 && chance.is(0.1)) {
-        if (chance.is(0.4)) this.#savepointSync(tx, actor, chance, depth)
-        else await this.#savepoint(tx, actor, chance, depth)
-      } else this.#try(tx, actor, chance)
+      const own = chance.fork()
+      const step = `${place}.${left}`
+      if (own.is(this.#pauses)) await this.#stage.world.pause(own)
+      if (!this.#plan.plays(step)) continue
+      if (mayNest(step) && own.is(0.1)) {
+        if (own.is(0.4)) this.#savepointSync(tx, actor, own, step)
+        else await this.#savepoint(tx, actor, own, step)
+      } else this.#try(tx, actor, own)
     }
     if (chance.is(0.5)) actor.closeIterators()
-    if (chance.is(this.#pauses)) await this.#stage.world.pause()
+    if (chance.is(this.#pauses)) await this.#stage.world.pause(chance)
     if (chance.is(0.07)) throw new Own('changed its mind')
   }
 
-  #actSync(tx: Transaction, actor: Actor, chance: Chance, depth: number): void {
+  #actSync(tx: Transaction, actor: Actor, chance: Chance, place: string): void {
     for (let left = chance.between(0, 7); left > 0; left--) {
-      if (depth < 2 && chance.is(0.1)) this.#savepointSync(tx, actor, chance, depth)
-      else this.#try(tx, actor, chance)
+      const own = chance.fork()
+      const step = `${place}.${left}`
+      if (!this.#plan.plays(step)) continue
+      if (mayNest(step) && own.is(0.1)) this.#savepointSync(tx, actor, own, step)
+      else this.#try(tx, actor, own)
     }
     if (chance.is(0.07)) throw new Own('changed its mind')
   }
@@ -194,16 +232,16 @@ class Play {
   /** A body that swallows the error which ended its transaction gains nothing by it. */
   #try(tx: Transaction, actor: Actor, chance: Chance): void {
     try {
-      actor.act(tx)
+      actor.act(tx, chance)
     } catch (error) {
       if (!chance.is(0.1)) throw error
     }
   }
 
-  async #savepoint(tx: Transaction, actor: Actor, chance: Chance, depth: number): Promise<void> {
+  async #savepoint(tx: Transaction, actor: Actor, chance: Chance, place: string): Promise<void> {
     actor.log({ op: 'savepoint' })
     try {
-      await tx.transaction(child => actor.within(() => this.#act(child, actor, chance, depth + 1)))
+      await tx.transaction(child => actor.within(() => this.#act(child, actor, chance, place)))
       actor.log({ op: 'keep' })
     } catch (error) {
       actor.log({ op: 'undo' })
@@ -211,10 +249,10 @@ class Play {
     }
   }
 
-  #savepointSync(tx: Transaction, actor: Actor, chance: Chance, depth: number): void {
+  #savepointSync(tx: Transaction, actor: Actor, chance: Chance, place: string): void {
     actor.log({ op: 'savepoint' })
     try {
-      tx.transaction(child => actor.withinSync(() => this.#actSync(child, actor, chance, depth + 1)))
+      tx.transaction(child => actor.withinSync(() => this.#actSync(child, actor, chance, place)))
       actor.log({ op: 'keep' })
     } catch (error) {
       actor.log({ op: 'undo' })
@@ -223,12 +261,15 @@ class Play {
   }
 
   /** Most rows are there from the start. */
-  #populate(chance: Chance): void {
+  #populate(chance: Chance, part: string): void {
     const { tables, keys, value } = this.#cast
     const record = this.#record(chance, { level: 'serializable', readOnly: false, durability: 'durable' })
     const actor = this.#actor(record, chance)
     const fill = (tx: Transaction): void => {
-      for (const { table, key } of keys) if (chance.is(0.8)) actor.put(tx, tables[table], table, key, value())
+      for (const { table, key } of keys) {
+        const own = chance.fork()
+        if (own.is(0.8) && this.#plan.plays(`${part}/${JSON.stringify(key)}`)) actor.put(tx, tables[table], table, key, value(own))
+      }
     }
     this.#stage.db.transactionSync(fill, { label: record.label })
     this.#ended(record, 'done')
@@ -239,7 +280,7 @@ class Play {
     const record = this.#record(chance, { level: 'snapshot', readOnly: true, durability: 'durable', oneShot: true })
     const attempt: Attempt = { beganTs: engine.store.acknowledgedTs, operations: [] }
     record.attempts.push(attempt)
-    const actor = new Actor(chance, this.#cast, attempt, { newestTs: () => attempt.beganTs, readOnly: true })
+    const actor = new Actor(chance, this.#cast, attempt, { newestTs: () => attempt.beganTs, nextEvent: this.#nextEvent, readOnly: true })
     try {
       if (!iterates) actor.read(db, chance.of(['get', 'has', 'getMany', 'range', 'count', 'first', 'last']))
       else await this.#iterate(actor, chance)
@@ -253,7 +294,7 @@ class Play {
   async #iterate(actor: Actor, chance: Chance): Promise<void> {
     actor.read(this.#stage.db, 'open')
     for (let left = chance.below(5); left > 0; left--) {
-      await this.#stage.world.pause()
+      await this.#stage.world.pause(chance)
       actor.next('goes on')
     }
     actor.closeIterators()
@@ -266,7 +307,7 @@ class Play {
       readOnly: chance.is(0.15),
       durability: chance.is(0.15) ? 'relaxed' : 'durable',
       oneShot: false,
-      startedAt: this.#events++,
+      startedAt: this.#nextEvent(),
       endedAt: 0,
       attempts: [],
       outcome: '',
@@ -283,17 +324,21 @@ class Play {
     const newestTs = (): number => (record.readOnly ? store.acknowledgedTs : store.visibleTs)
     const attempt: Attempt = { beganTs: newestTs(), operations: [] }
     record.attempts.push(attempt)
-    return new Actor(chance, this.#cast, attempt, { newestTs, readOnly: record.readOnly })
+    this.#stage.running.set(record.label, attempt)
+    return new Actor(chance, this.#cast, attempt, { newestTs, nextEvent: this.#nextEvent, readOnly: record.readOnly })
   }
 
   #ended(record: TransactionRecord, outcome: string): void {
     const { store } = this.#stage.engine
     record.outcome = outcome
-    record.endedAt = this.#events++
+    record.endedAt = this.#nextEvent()
     record.visibleTs = store.visibleTs
     record.durableTs = record.readOnly || record.oneShot ? store.acknowledgedTs : store.durableTs
   }
 }
+
+/** Savepoints stand in savepoints, but not in those. */
+const mayNest = (step: string): boolean => step.slice(step.lastIndexOf('/')).split('.').length < 4
 
 function shuffled<T>(all: readonly T[], chance: Chance): T[] {
   const placed = all.map(item => ({ item, place: chance.next() }))

@@ -5,12 +5,17 @@
 import { idOf, valueAt, withWrites, type State } from './model.js'
 import type { Attempt, History, TransactionRecord } from './records.js'
 import { effectOn, replay, type Replayed } from './replay.js'
+import { hasSerialOrder } from './serial.js'
 
 export interface Verdict {
   /** What no level allows, or the transaction's own level does not. */
   readonly violations: readonly string[]
-  /** Committed transactions that would not have come out the same one after the other: possible at weaker levels only. */
-  readonly notSerial: number
+  /** No order is known in which those that committed would have come out the same one after the other: possible at weaker levels only. */
+  readonly notSerial: boolean
+  /** Attempts that ended in a conflict. */
+  readonly conflicts: number
+  /** Those of them that could have been committed where they stood: after all commits so far every result would have been the same. */
+  readonly falseConflicts: number
 }
 
 /** Outcomes that tell their caller something of the rows. */
@@ -19,17 +24,21 @@ const telling: ReadonlySet<string> = new Set(['done', 'Own', 'ROW_EXISTS', 'ROW_
 export function judge(history: History): Verdict {
   const court = new Court(history)
   court.hear()
-  return { violations: court.violations, notSerial: court.notSerial }
+  const { violations, notSerial, conflicts, falseConflicts } = court
+  return { violations, notSerial, conflicts, falseConflicts }
 }
 
 class Court {
   readonly violations: string[] = []
-  notSerial = 0
+  notSerial = false
+  conflicts = 0
+  falseConflicts = 0
   readonly #history: History
   readonly #states: State[] = [[]]
   /** Keys that each commit wrote. */
   readonly #written: ReadonlySet<string>[] = [new Set()]
   readonly #committed = new Map<string, number>()
+  #inCommitOrder = true
 
   constructor(history: History) {
     this.#history = history
@@ -48,12 +57,15 @@ class Court {
       if (this.violations.length > 0) return
     }
     this.#hearEnd()
+    this.#hearOrder()
     for (const transaction of transactions) this.#hearOutcome(transaction)
     this.#hearRealTime()
   }
 
   #state(ts: number): State {
-    return this.#states[ts - this.#history.baseTs]!
+    const state = this.#states[ts - this.#history.baseTs]
+    if (state === undefined) throw new Error(`somebody read at ${ts}, and there are the states from ${this.#history.baseTs} to ${this.#lastTs}`)
+    return state
   }
 
   get #lastTs(): number {
@@ -64,7 +76,7 @@ class Court {
     const attempt = transaction.attempts.at(-1)!
     const before = this.#state(ts - 1)
     const serially = replay(attempt.operations, () => before)
-    if (serially.difference !== undefined) this.notSerial++
+    if (serially.difference !== undefined) this.#inCommitOrder = false
     const replayed = transaction.level === 'serializable' ? serially : this.#replay(transaction, attempt)
     if (replayed.difference !== undefined) return this.#accuse(transaction, `commit ${ts} at ${transaction.level}: ${replayed.difference}`)
     const effect = effectOn(before, replayed)
@@ -132,6 +144,7 @@ class Court {
 
   /** An attempt that installed nothing saw one state between its beginning and its end. */
   #hearAttempt(transaction: TransactionRecord, attempt: Attempt): void {
+    if (attempt.conflictTs !== undefined) this.#hearConflict(attempt, attempt.conflictTs)
     const { level, readOnly, outcome, visibleTs } = transaction
     const isFixed = level !== 'serializable' || readOnly
     const ts = isFixed ? attempt.beganTs : (this.#firstAt(attempt, attempt.beganTs, visibleTs) ?? attempt.beganTs)
@@ -144,9 +157,24 @@ class Court {
     if (outcome === 'COMMIT_UNKNOWN') this.#accuse(transaction, 'was told that it may have committed, and did not')
     if (outcome === 'done' && (replayed.own.size > 0 || replayed.deletedRanges.length > 0)) this.#accuse(transaction, 'ended well, but its writes were not committed')
     if (outcome.startsWith('ROW_')) {
-      const later = this.#states.slice(attempt.beganTs - this.#history.baseTs, visibleTs - this.#history.baseTs + 1)
-      if (!later.some(state => this.#failsAt(replayed, state))) this.#accuse(transaction, `ended with ${outcome}, though every condition held`)
+      // Which one it met must be on disk when that is told.
+      const newestTs = transaction.durability === 'durable' ? Math.min(visibleTs, transaction.durableTs) : visibleTs
+      const later = this.#states.slice(attempt.beganTs - this.#history.baseTs, newestTs - this.#history.baseTs + 1)
+      if (!later.some(state => this.#failsAt(replayed, state))) this.#accuse(transaction, `ended with ${outcome}, though every condition held as far as it may be told`)
     }
+  }
+
+  /** Those that do not come out the same in commit order might in another one. */
+  #hearOrder(): void {
+    if (this.#inCommitOrder) return
+    const committed = this.#history.transactions.filter(({ label }) => this.#committed.has(label))
+    this.notSerial = hasSerialOrder(committed.map(({ attempts }) => attempts.at(-1)!.operations), this.#state(this.#lastTs)) === false
+  }
+
+  #hearConflict({ operations }: Attempt, conflictTs: number): void {
+    this.conflicts++
+    const state = this.#state(conflictTs)
+    if (replay(operations, () => state).difference === undefined) this.falseConflicts++
   }
 
   /** The first timestamp in [from, to] at which the attempt's reads hold. */

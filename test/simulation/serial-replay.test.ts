@@ -22,7 +22,7 @@ async function play(share: number, levels: readonly Level[]): Promise<Tally> {
 
 test('serializable transactions come out as if run one after the other in commit order', async () => {
   const tally = await play(0.7, ['serializable'])
-  expect(tally.notSerial).toBe(0)
+  expect(tally.notSerial).toEqual([])
   expect(tally.committed).toBeGreaterThan(tally.histories * 2)
   expect(tally.checkpointed, 'stores that had a checkpoint').toBeGreaterThan(tally.histories / perBatch / 2)
   for (const outcome of endings) expect(tally.outcomes[outcome], `transactions that ended with ${outcome}`).toBeGreaterThan(0)
@@ -30,10 +30,10 @@ test('serializable transactions come out as if run one after the other in commit
 
 test('where levels are mixed, each keeps its own promise', async () => {
   const tally = await play(0.2, ['serializable', 'snapshot', 'read-committed'])
-  expect(tally.notSerial).toBeGreaterThan(0)
+  expect(tally.notSerial.length).toBeGreaterThan(0)
 }, timeoutMs)
 
 test.each(['snapshot', 'read-committed'] as const)('at %s the same histories are not serial, and the replay sees it', async level => {
   const tally = await play(0.05, [level])
-  expect(tally.notSerial).toBeGreaterThan(0)
+  expect(tally.notSerial.length).toBeGreaterThan(0)
 }, timeoutMs)

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { violations } from './layers.js'
-import { publishedSources, read } from './project.js'
+import { filesIn, publishedSources, read } from './project.js'
 
-test('imports flow down: no file of the engine or of isolation reaches past its layer', () => {
-  const files = publishedSources()
+test('imports flow down: no file of the engine, of isolation or of the benchmarks reaches past its layer', () => {
+  const files = [...publishedSources(), ...filesIn('bench', '.ts')]
   expect(files.length).toBeGreaterThan(3)
   expect(files.flatMap(file => violations(file, read(file))).join('\n')).toBe('')
 })
@@ -37,8 +37,8 @@ describe('the check bites', () => {
     ['engine/database.ts', `export { main } from './cli/premise.js'`, 'only engine/open.ts composes'],
     ['engine/database.ts', `import { runMatrix } from '../isolation/anomaly/index.js'`, 'only engine/open.ts composes'],
     ['engine/database.ts', `import { z } from 'zod'`, 'only engine/open.ts composes'],
-    ['engine/database.ts', `const helper = await import('../test/helper.js')`, 'imports neither tests'],
-    ['engine/database.ts', `type Row = import('../bench/rows.js').Row`, 'imports neither tests'],
+    ['engine/database.ts', `const helper = await import('../test/helper.js')`, 'import neither tests'],
+    ['engine/database.ts', `type Row = import('../bench/rows.js').Row`, 'imports no benchmarks'],
     ['engine/database.ts', `const part = await import('./' + name)`, 'cannot be held against the layers'],
     ['engine/database.ts', `import { setTimeout } from 'node:timers/promises'`, 'Clock, timers and chance'],
     ['engine/database.ts', `globalThis.setTimeout(f, 1)`, 'uses setTimeout'],
@@ -47,6 +47,10 @@ describe('the check bites', () => {
     ['engine/table/table.ts', `import { RowFile } from '../lmdb/row-file.js'`, 'only engine/open.ts composes'],
     ['engine/open.ts', `import { main } from './cli/premise.js'`, 'composes the parts'],
     ['engine/cli/premise.ts', `import { Database } from '../database.js'`, 'user of the published library'],
+    ['bench/subjects/premisedb.ts', `import { Store } from '../../engine/store/store.js'`, 'sees engine/index.ts only'],
+    ['bench/subjects/better-sqlite3.ts', `import Database from 'better-sqlite3'`, 'through bench/peers.ts'],
+    ['bench/workloads/point-read.ts', `import { open } from 'lmdb'`, 'Only engine/lmdb'],
+    ['bench/main.ts', `import { read } from '../test/tidy/project.js'`, 'import neither tests'],
     ['engine/sync/sync.ts', `import { join } from 'node:path'`, 'not in the layer table'],
     ['engine/index.ts', `export * from './errors.js'`, 'says `export *`'],
   ]
@@ -67,6 +71,7 @@ describe('the check bites', () => {
     ['engine/store/owner-lock.ts', `import { tryLock } from 'fs-native-extensions'`],
     ['engine/open.ts', `import { RowFile } from './lmdb/row-file.js'\nimport { Log } from './log/log.js'`],
     ['engine/table/table.ts', `import type { StandardSchemaV1 } from '@standard-schema/spec'\nimport { ReadSet } from '../../isolation/read-set.js'`],
+    ['bench/runner.ts', `import { tmpdir } from 'node:os'\nimport { open } from '../engine/index.js'\nsetTimeout(stop, 10)`],
     ['engine/cli/premise.ts', `import { readFileSync } from 'node:fs'\nimport { open } from '../index.js'\nsetTimeout(stop, 10)`],
   ]
 

@@ -98,3 +98,12 @@ test('COMMIT_UNKNOWN is said only of a commit, synchronous ones included', async
   environment.syncError = ioError('EIO')
   expect(await failureOf(() => db.transactionSync(tx => tx.get(t, 'a')))).toMatchObject({ code: 'POISONED' })
 })
+
+test('COMMIT_UNKNOWN is said only of a commit, also where a relaxed reader has to sync what is overdue', async () => {
+  const { db, t, environment } = await openNumbers()
+  environment.holdSyncs = true
+  db.transactionSync(tx => tx.put(t, 'a', 1), { durability: 'relaxed' })
+  environment.advance(200)
+  environment.syncError = ioError('EIO')
+  expect(await failureOf(() => db.transactionSync(tx => tx.get(t, 'a'), { durability: 'relaxed' }))).toMatchObject({ code: 'POISONED' })
+})
