@@ -166,7 +166,7 @@ export class Database {
 
   /** Finishes what was accepted, refuses what comes, and gives the directory free. Resolves when that is done; every later call returns the same promise. */
   close(): Promise<void> {
-    this.#closing ??= this.#engine.store.close()
+    this.#closing ??= this.#engine.store.close().finally(() => this.#engine.guard.close())
     return this.#closing
   }
 

@@ -1,16 +1,17 @@
 #!/usr/bin/env node
 /** The `premise` command: picks the subcommand and turns its outcome into an exit code. */
+import { checkHistoryCommand } from './check-history.js'
 import { type Command, CommandLineError, type Output } from './command.js'
 import { matrix } from './matrix.js'
 
-const commands: Readonly<Record<string, Command>> = { matrix }
+const commands: Readonly<Record<string, Command>> = { matrix, 'check-history': checkHistoryCommand }
 
 const help = `premise: what PremiseDB promises, made visible
 
   premise COMMAND [options]
 
 ${Object.entries(commands)
-  .map(([name, { summary }]) => `  ${name.padEnd(8)}  ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(13)}  ${summary}`)
   .join('\n')}
 
 premise COMMAND --help tells more.

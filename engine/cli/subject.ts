@@ -5,8 +5,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ConflictError, type Database, type Level, levels, type ManualTransaction, open, row } from '../index.js'
-import type { RangeOptions, Subject, SubjectStore, SubjectTransaction } from '../../isolation/anomaly/index.js'
+import { ConflictError, type Database, type Level, levels, type ManualTransaction, open, row, type Transaction } from '../index.js'
+import type { RangeOptions, Subject, SubjectStore, SubjectTransaction, TableInterval } from '../../isolation/anomaly/index.js'
 
 /** PremiseDB at each of its levels. */
 export const premiseSubjects: readonly Subject[] = levels.map(level => ({
@@ -47,16 +47,47 @@ async function openStore(level: Level): Promise<SubjectStore> {
   }
 }
 
-function inSpace(tx: ManualTransaction, rows: Rows, space: number): SubjectTransaction {
+/** A row as PremiseDB gives it out: its key says in which space and table it is. */
+interface Found {
+  readonly key: readonly [number, string, string]
+  readonly value: unknown
+}
+
+function inSpace(manual: ManualTransaction, rows: Rows, space: number): SubjectTransaction {
+  /** The handle that operations go to: a savepoint's own while it lasts. */
+  let tx: Transaction = manual
+  let endSavepoint = (): Promise<void> => Promise.reject(new Error('There is no savepoint to undo.'))
+  const keyed = ({ key, value }: Found) => ({ key: key[2], value })
+  const one = (found: Found | undefined) => found && keyed(found)
   return {
     get: surfacing((table: string, key: string) => tx.get(rows, [space, table, key])),
-    range: surfacing((options: RangeOptions) =>
-      Array.from(tx.range(rows, boundsIn(space, options)), ({ key: [, , key], value }) => ({ key, value })),
-    ),
+    range: surfacing((options: RangeOptions) => Array.from(tx.range(rows, boundsIn(space, options)), keyed)),
+    first: surfacing((interval: TableInterval) => one(tx.first(rows, boundsIn(space, interval)))),
+    last: surfacing((interval: TableInterval) => one(tx.last(rows, boundsIn(space, interval)))),
+    count: surfacing((interval: TableInterval) => tx.count(rows, boundsIn(space, interval))),
     put: surfacing((table: string, key: string, value: unknown) => tx.put(rows, [space, table, key], value)),
     delete: surfacing((table: string, key: string) => tx.delete(rows, [space, table, key])),
-    commit: surfacing(() => tx.commit()),
-    abort: () => tx.abort(),
+    deleteRange: surfacing((interval: TableInterval) => void tx.deleteRange(rows, boundsIn(space, interval))),
+    savepoint: surfacing(() => {
+      const dropped = new Error('dropped')
+      let drop = (): void => undefined
+      const ended = manual.transaction(async inner => {
+        tx = inner
+        await new Promise<void>((_, reject) => {
+          drop = () => reject(dropped)
+        })
+      })
+      endSavepoint = async () => {
+        tx = manual
+        drop()
+        await ended.catch((error: unknown) => {
+          if (error !== dropped) throw error
+        })
+      }
+    }),
+    undo: surfacing(() => endSavepoint()),
+    commit: surfacing(() => manual.commit()),
+    abort: () => manual.abort(),
   }
 }
 

@@ -1,6 +1,6 @@
-/** The public names of the anomaly matrix. */
+/** The public names of the history checker and of the anomaly matrix. */
 export { type Cell, VacuousCellError } from './cell.js'
-export { checkHistory, CheckerError, type Finding, type Verdict } from './checker/check.js'
+export { checkHistory, type Doubt, type Finding, type Status, type Verdict } from './checker/check.js'
 export type { Edge } from './checker/graph.js'
 export type {
   History,
@@ -10,10 +10,16 @@ export type {
   RowVersion,
   TransactionRecord,
   VersionId,
+  VersionOrder,
   Write,
 } from './checker/history.js'
-export { forbiddenAt, phenomena, type Phenomenon } from './checker/phenomena.js'
+export { CheckerError, judgeTwice, type Opinions } from './checker/opinions.js'
+export { allPhenomena, type Definition, forbiddenAt, phenomena, type Phenomenon } from './checker/phenomena.js'
+export { HistoryError, parseHistory } from './checker/parse.js'
 export { serialOrder } from './checker/serial.js'
+export { type EventFile, type HistoryEvent, jsonLines, type LeftOut } from './events/events.js'
+export { type ListOperation, toListAppendEvents } from './events/list-append.js'
+export { type RegisterOperation, toRegisterEvents } from './events/register.js'
 export { type JudgedSchedule } from './judge.js'
 export { differs, exitCode, type Matrix, type MatrixDocument, matrixDocument, type MatrixOptions, runMatrix } from './matrix.js'
 export { renderHtml } from './report/html.js'
@@ -30,12 +36,15 @@ export {
   type KeyInterval,
   type RangeOptions,
   type Row,
+  savepoint,
   type Scenario,
   type Seen,
   type Session,
   type Step,
   stepsOver,
   type StepsOverTable,
+  type TableInterval,
+  undo,
   type Witness,
 } from './scenario.js'
 export { scenarios } from './scenarios/index.js'

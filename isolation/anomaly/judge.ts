@@ -1,6 +1,7 @@
 /** Decides whether one played schedule is a witness of its scenario's anomaly, and whether its level let something else slip. */
 import type { Level } from '../types.js'
-import { checkHistory, type Finding, type Verdict } from './checker/check.js'
+import type { Finding } from './checker/check.js'
+import { judgeTwice, type Opinions } from './checker/opinions.js'
 import { forbiddenAt, type Phenomenon } from './checker/phenomena.js'
 import { serialOrder } from './checker/serial.js'
 import type { Scenario } from './scenario.js'
@@ -9,7 +10,7 @@ import { ScheduleError } from './schedule/play.js'
 
 export interface JudgedSchedule {
   readonly played: PlayedSchedule
-  readonly verdict: Verdict
+  readonly verdict: Opinions
   readonly isWitness: boolean
   /** The finding that a report shows: the scenario's own phenomenon where there is one, else the first. */
   readonly finding: Finding | null
@@ -22,11 +23,14 @@ export interface JudgedSchedule {
  * that some serial order explains away must not exist either.
  */
 export function judgeSchedule(scenario: Scenario, level: Level, played: PlayedSchedule): JudgedSchedule {
-  const verdict = checkHistory(played.history)
+  const verdict = judgeTwice(played.history)
   if (level === 'serializable' && !verdict.agreed) {
     const found = verdict.findings.map(({ phenomenon }) => phenomenon).join(', ')
     throw new ScheduleError(scenario, played.order, `the graph shows ${found}, yet a serial order explains the history.`)
   }
+  // Without a serial order something occurred for certain, though the graph may not say which phenomenon it was.
+  const isSerializable = verdict.findings.length > 0 || verdict.serialOrder !== null
+  const suspects = isSerializable ? verdict.findings : verdict.doubts
   const { witness } = scenario
   const wanted = witness.kind === 'phenomenon' ? witness.phenomenon : null
   return {
@@ -34,11 +38,11 @@ export function judgeSchedule(scenario: Scenario, level: Level, played: PlayedSc
     verdict,
     isWitness: showsAnomaly(scenario, played, verdict),
     finding: verdict.findings.find(({ phenomenon }) => phenomenon === wanted) ?? verdict.findings[0] ?? null,
-    forbidden: verdict.findings.map(({ phenomenon }) => phenomenon).filter(phenomenon => forbiddenAt[level].has(phenomenon)),
+    forbidden: suspects.map(({ phenomenon }) => phenomenon).filter(phenomenon => forbiddenAt[level].has(phenomenon)),
   }
 }
 
-function showsAnomaly({ witness, sessions }: Scenario, played: PlayedSchedule, verdict: Verdict): boolean {
+function showsAnomaly({ witness, sessions }: Scenario, played: PlayedSchedule, verdict: Opinions): boolean {
   switch (witness.kind) {
     case 'phenomenon':
       return verdict.findings.some(({ phenomenon }) => phenomenon === witness.phenomenon)

@@ -27,8 +27,12 @@ export interface KeyInterval {
   readonly lte?: string
 }
 
-export interface RangeOptions extends KeyInterval {
+/** A stretch of one table. */
+export interface TableInterval extends KeyInterval {
   readonly table: string
+}
+
+export interface RangeOptions extends TableInterval {
   readonly limit?: number
   readonly reverse?: boolean
 }
@@ -39,7 +43,7 @@ export interface Seen {
   value: (name: string) => unknown
   /** The value of a `get` that must have found a number. */
   number: (name: string) => number
-  /** The rows of a `range`, in the order the engine gave them. */
+  /** The rows of a `range`, in the order the engine gave them; of a `first` or `last` the one row, or none. */
   rows: (name: string) => readonly KeyedValue[]
 }
 
@@ -54,6 +58,9 @@ export type Step =
   | { readonly kind: 'begin' }
   | { readonly kind: 'get'; readonly table: string; readonly key: string; readonly as: string }
   | { readonly kind: 'range'; readonly range: RangeOptions; readonly as: string }
+  | { readonly kind: 'first' | 'last'; readonly range: TableInterval; readonly as: string }
+  /** Counts the rows of a range, and gives up unless there are none: only a count of 0 says which rows it has counted. */
+  | { readonly kind: 'count'; readonly range: TableInterval; readonly otherwise: string }
   | {
       readonly kind: 'put'
       readonly table: string
@@ -62,6 +69,11 @@ export type Step =
       readonly onlyIf?: Condition
     }
   | { readonly kind: 'delete'; readonly table: string; readonly key: string; readonly onlyIf?: Condition }
+  | { readonly kind: 'deleteRange'; readonly range: TableInterval; readonly onlyIf?: Condition }
+  /** What is written from here on is dropped by the `undo` that follows; what is read stays known. None inside another. */
+  | { readonly kind: 'savepoint' }
+  /** A session must not have read back what it drops. */
+  | { readonly kind: 'undo' }
   | { readonly kind: 'commit' }
   | { readonly kind: 'abort' }
 
@@ -108,8 +120,12 @@ export interface Scenario {
 export interface StepsOverTable {
   get: (key: string) => Step
   range: (as: string, options?: Omit<RangeOptions, 'table'>) => Step
+  first: (as: string, interval?: KeyInterval) => Step
+  last: (as: string, interval?: KeyInterval) => Step
+  countNone: (interval: KeyInterval, otherwise: string) => Step
   put: (key: string, value: (seen: Seen) => unknown, onlyIf?: Condition) => Step
   delete: (key: string, onlyIf?: Condition) => Step
+  deleteRange: (interval?: KeyInterval, onlyIf?: Condition) => Step
   row: (key: string, value: unknown) => Row
 }
 
@@ -118,13 +134,19 @@ export function stepsOver(table: string): StepsOverTable {
   return {
     get: key => ({ kind: 'get', table, key, as: key }),
     range: (as, options = {}) => ({ kind: 'range', range: { table, ...options }, as }),
+    first: (as, interval = {}) => ({ kind: 'first', range: { table, ...interval }, as }),
+    last: (as, interval = {}) => ({ kind: 'last', range: { table, ...interval }, as }),
+    countNone: (interval, otherwise) => ({ kind: 'count', range: { table, ...interval }, otherwise }),
     put: (key, value, onlyIf) => ({ kind: 'put', table, key, value, ...(onlyIf && { onlyIf }) }),
     delete: (key, onlyIf) => ({ kind: 'delete', table, key, ...(onlyIf && { onlyIf }) }),
+    deleteRange: (interval = {}, onlyIf) => ({ kind: 'deleteRange', range: { table, ...interval }, ...(onlyIf && { onlyIf }) }),
     row: (key, value) => ({ table, key, value }),
   }
 }
 
 export const begin: Step = { kind: 'begin' }
+export const savepoint: Step = { kind: 'savepoint' }
+export const undo: Step = { kind: 'undo' }
 export const commit: Step = { kind: 'commit' }
 export const abort: Step = { kind: 'abort' }
 

@@ -9,7 +9,7 @@
  * - it rejects with anything else: a defect, which ends the run loudly.
  */
 import type { Level } from '../types.js'
-import type { KeyedValue, RangeOptions, Row } from './scenario.js'
+import type { KeyedValue, RangeOptions, Row, TableInterval } from './scenario.js'
 
 export type Awaitable<T> = T | Promise<T>
 
@@ -45,6 +45,7 @@ export interface BeginOptions {
   readonly readOnly: boolean
 }
 
+/** What is optional is what some engines lack: without it the cells of the scenarios that need it are `unsupported`. */
 export interface SubjectTransaction {
   /** The value, or undefined where there is no row. */
   readonly get: (table: string, key: string) => unknown
@@ -52,6 +53,18 @@ export interface SubjectTransaction {
   readonly range: (options: RangeOptions) => Awaitable<readonly KeyedValue[]>
   readonly put: (table: string, key: string, value: unknown) => Awaitable<void>
   readonly delete: (table: string, key: string) => Awaitable<void>
+  readonly first?: (interval: TableInterval) => Awaitable<KeyedValue | undefined>
+  readonly last?: (interval: TableInterval) => Awaitable<KeyedValue | undefined>
+  readonly count?: (interval: TableInterval) => Awaitable<number>
+  /**
+   * Deletes what the interval holds when the transaction takes effect: a row that somebody adds meanwhile is deleted too, or
+   * is a reason to abort. An engine that deletes only the rows it has found does something else, and leaves this out.
+   */
+  readonly deleteRange?: (interval: TableInterval) => Awaitable<void>
+  /** Begins a savepoint, within which the operations that follow are. */
+  readonly savepoint?: () => Awaitable<void>
+  /** Ends the savepoint and drops what was written within it. */
+  readonly undo?: () => Awaitable<void>
   readonly commit: () => Awaitable<void>
   readonly abort: () => Awaitable<void>
 }

@@ -26,7 +26,7 @@ export function history(initial: string, events: string, final?: string): Histor
     const id = `T${number}`
     const known = transactions.get(id) ?? { id, outcome: 'aborted', begin: index, end: index, operations: [] }
     const outcome = kind === 'c' ? 'committed' : known.outcome
-    transactions.set(id, { ...known, outcome, end: index })
+    transactions.set(id, { ...known, outcome, end: index, ...(kind === 'c' && { commit: index }) })
     if (kind !== 'c' && kind !== 'a') known.operations.push(parseOperation(kind, argument))
   }
   return {
@@ -47,7 +47,7 @@ function parseOperation(kind: string, argument: string): Operation {
 function parseScan(argument: string): RangeRead {
   const [, gte = '', lte = '', end = '', versions = ''] = /^\[(\w+),(\w+)\]\s*(-?\d*):\s*(.*)$/.exec(argument) ?? []
   const bounds = { gte, lte }
-  const rows = parseRows(versions)
+  const rows = parseRows(versions).map(({ key, version }) => ({ key, version }))
   const options = end === '' ? {} : { limit: Math.abs(Number(end)), ...(Number(end) < 0 && { reverse: true }) }
   return { op: 'range', table, bounds, ...options, rows }
 }

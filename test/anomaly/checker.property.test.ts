@@ -1,50 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { checkHistory, type History, type Operation, serialOrder, type TransactionRecord } from '../../isolation/anomaly/index.js'
-
-/** What a transaction is asked to do, before anybody knows what it will read. */
-type Request =
-  | { op: 'get' | 'put' | 'delete'; key: string }
-  | { op: 'range'; gte: string; lte: string; limit: number | undefined; reverse: boolean }
-
-const table = 'rows'
-const key = fc.constantFrom('a', 'b', 'c', 'd')
-const request: fc.Arbitrary<Request> = fc.oneof(
-  fc.record({ op: fc.constantFrom('get' as const, 'put' as const, 'delete' as const), key }),
-  fc.record({ op: fc.constant('range' as const), gte: key, lte: key, limit: fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined }), reverse: fc.boolean() }),
-)
-const program = fc.record({
-  initial: fc.uniqueArray(key, { maxLength: 3 }),
-  bodies: fc.array(fc.record({ requests: fc.array(request, { minLength: 1, maxLength: 5 }), aborts: fc.boolean() }), { minLength: 1, maxLength: 5 }),
-})
-type Program = typeof program extends fc.Arbitrary<infer T> ? T : never
-
-/** Runs the transactions one after the other over one map: serial by construction. */
-function runSerially({ initial, bodies }: Program): History {
-  let rows = new Map(initial.map(name => [name, `0.${name}`]))
-  const first = [...rows]
-  const transactions = bodies.map(({ requests, aborts }, index): TransactionRecord => {
-    const mine = new Map(rows)
-    const operations = requests.map((asked, n) => perform(asked, mine, `T${index}.${n}`))
-    if (!aborts) rows = mine
-    return { id: `T${index}`, outcome: aborts ? 'aborted' : 'committed', begin: index * 2, end: index * 2 + 1, operations }
-  })
-  const list = (entries: Iterable<[string, string]>): History['initial'] => [...entries].map(([name, version]) => ({ table, key: name, version }))
-  return { initial: list(first), transactions, final: list(rows) }
-}
-
-function perform(asked: Request, rows: Map<string, string>, version: string): Operation {
-  if (asked.op === 'range') {
-    const { gte, lte, limit, reverse } = asked
-    const keys = [...rows.keys()].filter(name => name >= gte && name <= lte).sort()
-    const found = (reverse ? keys.reverse() : keys).slice(0, limit)
-    return { op: 'range', table, bounds: { gte, lte }, ...(limit && { limit }), reverse, rows: found.map(name => ({ key: name, version: rows.get(name)! })) }
-  }
-  if (asked.op === 'get') return { op: 'get', table, key: asked.key, version: rows.get(asked.key) ?? null }
-  if (asked.op === 'put') rows.set(asked.key, version)
-  else rows.delete(asked.key)
-  return { op: asked.op, table, key: asked.key, version }
-}
+import { type History, judgeTwice, type Operation, serialOrder, type TransactionRecord } from '../../isolation/anomaly/index.js'
+import { key, perform, program, type Request, runSerially, table, withOperation } from './serial-history.js'
 
 /** Tries every permutation; shares nothing with the engine's own search but the idea. */
 function hasSerialOrderByBruteForce(judged: History): boolean {
@@ -81,16 +38,13 @@ function withRead(judged: History, [t, o]: [number, number], version: string | n
     const rows = version === null ? others : first ? [{ key: first.key, version }, ...others] : [{ key: operation.bounds.gte ?? 'a', version }]
     return { ...operation, rows }
   }
-  const transactions = judged.transactions.map((transaction, i) =>
-    i === t ? { ...transaction, operations: transaction.operations.map((operation, j) => (j === o ? change(operation) : operation)) } : transaction,
-  )
-  return { ...judged, transactions }
+  return withOperation(judged, t, o, change)
 }
 
 test('every serial execution is judged clean by both opinions', () => {
   fc.assert(
     fc.property(program, asked => {
-      const verdict = checkHistory(runSerially(asked))
+      const verdict = judgeTwice(runSerially(asked))
       expect(verdict.findings).toEqual([])
       expect(verdict.serialOrder).not.toBeNull()
     }),
@@ -112,7 +66,7 @@ test('a read of something else is caught by the second opinion unless another or
       expect(order !== null).toBe(hasSerialOrderByBruteForce(mutated))
       if (order === null) caught++
       // The graph must name something wherever no serial order exists: this throws where it does not.
-      checkHistory(mutated)
+      judgeTwice(mutated)
     }),
     { numRuns: 2_000 },
   )
@@ -125,7 +79,7 @@ test('a read of a version that nobody wrote is always caught by both opinions', 
       const clean = runSerially(asked)
       const reads = readsOf(clean)
       fc.pre(reads.length > 0)
-      const verdict = checkHistory(withRead(clean, reads[where % reads.length]!, 'nobody'))
+      const verdict = judgeTwice(withRead(clean, reads[where % reads.length]!, 'nobody'))
       expect(verdict.serialOrder).toBeNull()
       expect(verdict.findings.length).toBeGreaterThan(0)
     }),
@@ -138,7 +92,7 @@ test('a final state that no order leaves behind is always caught by both opinion
     fc.property(program, key, (asked, row) => {
       const clean = runSerially(asked)
       const final = [...clean.final!.filter(left => left.key !== row), { table, key: row, version: 'nobody' }]
-      const verdict = checkHistory({ ...clean, final })
+      const verdict = judgeTwice({ ...clean, final })
       expect(verdict.serialOrder).toBeNull()
       expect(verdict.findings.map(({ phenomenon }) => phenomenon)).toContain('impossible-state')
     }),

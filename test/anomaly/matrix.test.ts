@@ -15,6 +15,12 @@ import { dirty, mislabelled, phantomBlind, readCommitted, serial, serializable, 
 
 const options = { seed: 1, scheduler: () => turnScheduler(), maxSchedules: 500 }
 const ids = scenarios.map(({ id }) => id)
+const preventedByAll = ['G0', 'G1a', 'G1b', 'G1c', 'OTV', 'car-sale']
+const preventedBySnapshot = [
+  'P4', 'G-single', 'long-fork', 'G-single-range', 'PMP', 'PMP-write', 'game-figure', 'counter-increments', 'unread-counter',
+]
+const possibleAtReadCommitted = ids.filter(id => !preventedByAll.includes(id))
+const possibleAtSnapshot = possibleAtReadCommitted.filter(id => !preventedBySnapshot.includes(id))
 const run = (...subjects: Subject[]): Promise<Matrix> => runMatrix(subjects, scenarios, options)
 const possibleIn = (matrix: Matrix, subject: Subject): string[] =>
   matrix.cells.filter(cell => cell.subject === subject && cell.observed === 'possible').map(({ scenario }) => scenario.id)
@@ -22,8 +28,10 @@ const possibleIn = (matrix: Matrix, subject: Subject): string[] =>
 describe('the scenarios', () => {
   test('have the names that the documents promise', () => {
     expect(ids).toEqual([
-      'G0', 'G1a', 'G1b', 'G1c', 'P4', 'G-single', 'G2-item', 'G2-empty-range', 'G2-range', 'G2-limit', 'read-only-anomaly',
-      'doctors-on-call', 'meeting-room', 'unique-user-name', 'double-spend',
+      'G0', 'G1a', 'G1b', 'G1c', 'OTV', 'P4', 'G-single', 'long-fork', 'G-single-range', 'PMP', 'PMP-write',
+      'G2-item', 'G2-empty-range', 'G2-range', 'G2-limit', 'G2-count', 'G2-first-last', 'G2-absent-key', 'G2-three-way',
+      'read-only-anomaly', 'read-only-savepoint', 'receipts-report',
+      'car-sale', 'game-figure', 'counter-increments', 'unread-counter', 'doctors-on-call', 'meeting-room', 'unique-user-name', 'double-spend',
     ])
   })
 
@@ -54,12 +62,12 @@ describe('the matrix tells engines apart', () => {
     expect(possibleIn(matrix, dirty)).toEqual(ids)
   })
 
-  test('read-committed prevents G0 to G1c and allows all that follows', () => {
-    expect(possibleIn(matrix, readCommitted)).toEqual(ids.slice(ids.indexOf('P4')))
+  test('read-committed prevents what is dirty or half visible, and nothing else', () => {
+    expect(possibleIn(matrix, readCommitted)).toEqual(possibleAtReadCommitted)
   })
 
-  test('snapshot also prevents P4 and G-single and allows all that follows', () => {
-    expect(possibleIn(matrix, snapshot)).toEqual(ids.slice(ids.indexOf('G2-item')))
+  test('snapshot also prevents lost updates and all that comes of a view that moves', () => {
+    expect(possibleIn(matrix, snapshot)).toEqual(possibleAtSnapshot)
   })
 
   test('serializable prevents everything, be it by validation or one at a time', () => {
@@ -67,8 +75,9 @@ describe('the matrix tells engines apart', () => {
     expect(possibleIn(matrix, serial)).toEqual([])
   })
 
-  test('honest engines are as expected: exit code 0', async () => {
-    expect(exitCode(await run(readCommitted, snapshot, serializable, serial))).toBe(0)
+  test('honest engines are as expected: exit code 0', () => {
+    expect(exitCode({ ...matrix, cells: matrix.cells.filter(({ subject }) => subject !== dirty) })).toBe(0)
+    expect(exitCode(matrix)).toBe(1)
   })
 
   test('where all schedules are played the numbers are exact, else the document says that they are a sample', () => {
@@ -78,7 +87,8 @@ describe('the matrix tells engines apart', () => {
   })
 
   test('the same seed gives the same document', async () => {
-    expect(matrixDocument(await run(dirty, readCommitted, snapshot, serializable, serial))).toEqual(matrixDocument(matrix))
+    const again = await run(snapshot, serial)
+    expect(matrixDocument(again).cells).toEqual(matrixDocument(matrix).cells.filter(({ subject }) => subject === snapshot.name || subject === serial.name))
   })
 
   test('the document has the promised shape', () => {
@@ -95,13 +105,15 @@ describe('the matrix tells engines apart', () => {
 describe('the matrix bites', () => {
   test('snapshot isolation that is called serializable differs in every cell that needs more: exit code 1', async () => {
     const matrix = await run(mislabelled)
-    expect(possibleIn(matrix, mislabelled)).toEqual(ids.slice(ids.indexOf('G2-item')))
+    expect(possibleIn(matrix, mislabelled)).toEqual(possibleAtSnapshot)
     expect(exitCode(matrix)).toBe(1)
   })
 
   test('validation that forgets phantoms differs exactly where a row appears: exit code 1', async () => {
     const matrix = await run(phantomBlind)
-    expect(possibleIn(matrix, phantomBlind)).toEqual(['G2-empty-range', 'G2-range', 'G2-limit', 'meeting-room', 'unique-user-name'])
+    expect(possibleIn(matrix, phantomBlind)).toEqual([
+      'G2-empty-range', 'G2-range', 'G2-limit', 'G2-count', 'G2-first-last', 'unread-counter', 'meeting-room', 'unique-user-name',
+    ])
     expect(exitCode(matrix)).toBe(1)
   })
 
@@ -126,7 +138,7 @@ describe('reports', () => {
     expect(text).not.toContain('\u001b')
     expect(text).toMatch(/^G2-item +✗ possible +✗ possible +✓ prevented +✗ possible !$/m)
     for (const { legend } of scenarios) expect(text).toContain(legend)
-    expect(text).toContain('A sample of the schedules was played, not all: read-only-anomaly.')
+    expect(text).toContain('A sample of the schedules was played, not all: long-fork,')
     expect(text).toContain('toy/mislabelled, double-spend: should be prevented, was found possible; shows G2-item')
   })
 

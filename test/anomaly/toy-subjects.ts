@@ -3,7 +3,7 @@
  *
  * All keep their rows in one map per space. They differ in what a read sees and what a commit checks.
  */
-import type { Awaitable, KeyedValue, RangeOptions, Row, Subject, SubjectSpace, SubjectTransaction } from '../../isolation/anomaly/index.js'
+import type { Awaitable, KeyedValue, RangeOptions, Row, Subject, SubjectSpace, SubjectTransaction, TableInterval } from '../../isolation/anomaly/index.js'
 
 type Rows = Map<string, Row>
 
@@ -57,10 +57,21 @@ function toy({ name, level, begin, blocks = false }: ToyOptions): Subject {
     open: () => ({
       space(initial): SubjectSpace {
         const shared: Shared = { rows: toMap(initial), writtenAt: new Map(), commits: 0, lastEnded: Promise.resolve() }
-        return { begin: ({ label }) => begin(shared, label), finalState: () => [...shared.rows.values()] }
+        return { begin: async ({ label }) => withPartsOfRanges(await begin(shared, label)), finalState: () => [...shared.rows.values()] }
       },
       close: () => undefined,
     }),
+  }
+}
+
+/** A count, a first and a last row as a range would give them, so that whoever is blind for ranges is blind for them too. */
+function withPartsOfRanges(transaction: SubjectTransaction): SubjectTransaction {
+  const { range } = transaction
+  return {
+    ...transaction,
+    first: async interval => (await range({ ...interval, limit: 1 }))[0],
+    last: async interval => (await range({ ...interval, limit: 1, reverse: true }))[0],
+    count: async interval => (await range(interval)).length,
   }
 }
 
@@ -69,6 +80,7 @@ export const dirty: Subject = toy({ name: 'dirty', level: 'read-committed', begi
 
 function inPlace(shared: Shared): SubjectTransaction {
   const undo: (() => void)[] = []
+  let mark = 0
   const replace = (table: string, key: string, next: Row | undefined): void => {
     const id = idOf(table, key)
     const before = shared.rows.get(id)
@@ -81,6 +93,11 @@ function inPlace(shared: Shared): SubjectTransaction {
     range: options => readRange(shared.rows, options),
     put: (table, key, value) => replace(table, key, { table, key, value }),
     delete: (table, key) => replace(table, key, undefined),
+    deleteRange: interval => readRange(shared.rows, interval).forEach(({ key }) => replace(interval.table, key, undefined)),
+    savepoint: () => {
+      mark = undo.length
+    },
+    undo: () => undo.splice(0, undo.length - mark).forEach(step => step()),
     commit: () => undefined,
     abort: () => undo.forEach(step => step()),
   }
@@ -119,7 +136,17 @@ interface Buffered {
 
 /** Writes are kept back until the commit, which checks and then installs them in one step. */
 function buffered(shared: Shared, { view, validate }: Buffered, onRead: (again: () => string) => void = () => undefined): SubjectTransaction {
-  const own = new Map<string, Row | undefined>()
+  let own = new Map<string, Row | undefined>()
+  let emptied: TableInterval[] = []
+  let kept = { own, emptied }
+  const erase = (rows: Rows): void => {
+    for (const interval of emptied) {
+      for (const { key } of readRange(rows, interval)) {
+        const id = idOf(interval.table, key)
+        if (!own.has(id)) own.set(id, undefined)
+      }
+    }
+  }
   const seen = (rows: Rows): Rows => {
     const merged = new Map(rows)
     for (const [id, row] of own) {
@@ -146,7 +173,18 @@ function buffered(shared: Shared, { view, validate }: Buffered, onRead: (again: 
     range: options => read(rows => readRange(rows, options)),
     put: (table, key, value) => void own.set(idOf(table, key), { table, key, value }),
     delete: (table, key) => void own.set(idOf(table, key), undefined),
+    deleteRange(interval) {
+      for (const { key } of readRange(seen(view()), interval)) own.set(idOf(interval.table, key), undefined)
+      emptied.push(interval)
+    },
+    savepoint() {
+      kept = { own: new Map(own), emptied: [...emptied] }
+    },
+    undo() {
+      ;({ own, emptied } = kept)
+    },
     commit() {
+      erase(shared.rows)
       if (own.size === 0) return
       validate(new Set(own.keys()))
       shared.rows = seen(shared.rows)

@@ -1,134 +1,214 @@
 /**
- * Judges a history twice. The first opinion names Adya's phenomena in the serialization graph, the second (`serial.ts`) looks
- * for a serial order by replaying. They must agree in one direction always: a history without any phenomenon has a serial
- * order, namely a topological order of its graph. In the other direction they may differ at weak levels: the version order of
- * rows written blindly is not observable, so a cycle in commit order can still have a serial explanation.
+ * The history checker: names Adya's phenomena in a history's serialization graph. Time and memory grow with the history and
+ * not with its square, except where what is wrong with it has to be searched for, and that has a bound.
+ *
+ *   outcomes -> items -> version orders -> observations -> certain edges -> components -> cycles
+ *                                                       -> possible edges -> components -> what cannot be ruled out
+ *
+ *   C-1  `occurred`: it did, in every version order and under every reading of absences that the history allows.
+ *   C-2  `absent`: it did not, in every version order, under one reading of the absences (`absences.ts`).
+ *   C-3  Where all version orders are known and no row was absent more than once, nothing is `unknown` but strictness without
+ *        times, and a search that was given up.
  */
-import { core, type CycleKind, shortestCycle } from './cycles.js'
-import { buildGraph, type Edge, type Graph, thin } from './graph.js'
+import { readAbsences } from './absences.js'
+import { components, type Components } from './components.js'
+import { type CyclePhenomenon, findCycles } from './cycles.js'
+import { Dependencies } from './dependencies.js'
+import { describe, type Edge, type Graph } from './graph.js'
 import type { History } from './history.js'
-import { indexItems, type Items } from './items.js'
-import { type Observation, observe, type Observations } from './observations.js'
-import type { Phenomenon } from './phenomena.js'
-import { serialOrder } from './serial.js'
-import { nameRow, sentenceFor, sentenceForRead } from './sentences.js'
+import { Items } from './items.js'
+import { settleOutcomes } from './outcomes.js'
+import { allPhenomena, type Phenomenon } from './phenomena.js'
+import { possibleCycles, possibleGraph } from './possible.js'
+import { type NameRow, rowNames, sentenceFor, sentenceForLost, sentenceForRead } from './sentences.js'
+import { findBackwards, hasAllTimes, shortestBackwards } from './strictness.js'
+import { orderVersions, writeAt } from './version-orders.js'
 
+/** A phenomenon that occurred. */
 export interface Finding {
   readonly phenomenon: Phenomenon
   /** Ids of the transactions it consists of, in the order of the cycle. */
   readonly transactions: readonly string[]
-  /** Empty where the phenomenon is not a cycle. */
+  /** The shortest cycle of its kind; empty where the phenomenon is not a cycle. */
   readonly cycle: readonly Edge[]
   /** One sentence per edge of the cycle, or the one that says what was wrong. */
   readonly sentences: readonly string[]
 }
 
+/** A phenomenon of which the history does not say whether it occurred. */
+export interface Doubt {
+  readonly phenomenon: Phenomenon
+  readonly sentence: string
+}
+
+export type Status = 'occurred' | 'absent' | 'unknown'
+
 export interface Verdict {
-  /** At most one for each phenomenon. */
+  readonly status: Readonly<Record<Phenomenon, Status>>
+  /** One for each phenomenon that occurred. */
   readonly findings: readonly Finding[]
-  readonly serialOrder: readonly string[] | null
-  /** False where there is a phenomenon and yet a serial order: see above. Never the other way round. */
-  readonly agreed: boolean
+  /** One for each that is unknown. */
+  readonly doubts: readonly Doubt[]
 }
 
-/** The two opinions contradict each other in the direction that is impossible: a defect of this checker. */
-export class CheckerError extends Error {
-  override readonly name = 'CheckerError'
-  readonly history: History
-  constructor(message: string, history: History) {
-    super(message)
-    this.history = history
-  }
-}
-
-/** Readings of ambiguous absences that are tried; a history of the matrix has one or two. */
-const maxReadings = 1_024
-
+/** Says for each phenomenon whether it occurred. Takes any history that `parseHistory` accepts. */
 export function checkHistory(history: History): Verdict {
-  const items = indexItems(history)
-  const observations = observe(history, items)
-  const findings = [...reportBroken(history, items, observations), ...entanglements(history, items, observations.good)]
-  const order = serialOrder(history)
-  if (findings.length === 0 && order === null) {
-    throw new CheckerError('The serialization graph shows no phenomenon, yet no serial order explains the history.', history)
-  }
-  return { findings, serialOrder: order, agreed: (findings.length === 0) === (order !== null) }
+  const items = new Items(settleOutcomes(history))
+  return new Check(items, new Dependencies(items, orderVersions(items))).verdict()
 }
 
-function reportBroken(history: History, items: Items, { bad }: Observations): Finding[] {
-  const findings = new Map<Phenomenon, Finding>()
-  for (const read of bad) {
-    if (findings.has(read.phenomenon)) continue
-    const transactions = [...new Set([...(read.writer ? [read.writer.id] : []), read.reader.id])]
-    findings.set(read.phenomenon, { phenomenon: read.phenomenon, transactions, cycle: [], sentences: [sentenceForRead(history, read)] })
-  }
-  const [impossible] = items.impossible
-  if (impossible) {
-    const row = nameRow(history, impossible.item.table, impossible.item.key)
-    const sentence = `At the end ${row} is not what the last committed transaction that wrote it left there.`
-    findings.set('impossible-state', { phenomenon: 'impossible-state', transactions: [], cycle: [], sentences: [sentence] })
-  }
-  return [...findings.values()]
-}
+class Check {
+  readonly #items: Items
+  readonly #dependencies: Dependencies
+  #nameRow: NameRow | null = null
+  readonly #findings = new Map<Phenomenon, Finding>()
+  readonly #doubts = new Map<Phenomenon, string>()
 
-/**
- * An absence does not say which delete it shows. Where a row was absent more than once the history gets the benefit of the
- * doubt: it is clean if it is under any reading of its absences, else what the likeliest reading shows is reported.
- */
-function entanglements(history: History, items: Items, observations: readonly Observation[]): Finding[] {
-  const choice = new Map(observations.filter(({ places }) => places.length > 1).map(observation => [observation, 0]))
-  const placeOf = (observation: Observation): number => observation.places[choice.get(observation) ?? 0] ?? 0
-  const likeliest = nameCycles(history, items, core(buildGraph(items, observations, placeOf)))
-  if (likeliest.length === 0) return []
-  for (let tried = 1; tried < maxReadings && advance(choice); tried++) {
-    if (core(buildGraph(items, observations, placeOf)).size === 0) return []
+  constructor(items: Items, dependencies: Dependencies) {
+    this.#items = items
+    this.#dependencies = dependencies
   }
-  return likeliest
-}
 
-/** Counts up: the next combination of choices, or false after the last. */
-function advance(choice: Map<Observation, number>): boolean {
-  for (const [observation, index] of choice) {
-    if (index + 1 < observation.places.length) {
-      choice.set(observation, index + 1)
-      return true
+  verdict(): Verdict {
+    const graph = this.#dependencies.edges.graph(this.#items.transactions.length)
+    const component = components(graph)
+    this.#reportReads()
+    this.#reportCycles(graph, component)
+    this.#reportLostUpdate()
+    this.#reportStrictness(graph, component)
+    this.#reportPossible(graph, component)
+    const findings = allPhenomena.flatMap(phenomenon => this.#findings.get(phenomenon) ?? [])
+    const doubts = allPhenomena.flatMap((phenomenon): Doubt[] => {
+      const sentence = this.#findings.has(phenomenon) ? undefined : this.#doubts.get(phenomenon)
+      return sentence === undefined ? [] : [{ phenomenon, sentence }]
+    })
+    const status = Object.fromEntries(allPhenomena.map((phenomenon): [Phenomenon, Status] => [phenomenon, 'absent'])) as Record<Phenomenon, Status>
+    for (const { phenomenon } of findings) status[phenomenon] = 'occurred'
+    for (const { phenomenon } of doubts) status[phenomenon] = 'unknown'
+    return { status, findings, doubts }
+  }
+
+  #reportReads(): void {
+    const { badReads, disagreement, orders } = this.#dependencies
+    for (const read of badReads.values()) {
+      const transactions = [...(read.writer < 0 ? [] : [read.writer]), read.reader]
+      this.#found(read.phenomenon, [...new Set(transactions)], sentenceForRead(this.#items, this.#names(), read))
     }
-    choice.set(observation, 0)
+    if (disagreement) {
+      const row = this.#rowOf(disagreement.item)
+      const reader = this.#idOf(disagreement.reader)
+      const sentence = `${reader} read two ranges that hold ${row}, and what is between the answers inserted or deleted it.`
+      if (disagreement.isCertain) this.#found('PMP', [disagreement.reader], sentence)
+      else this.#doubt('PMP', this.#orderUnknown(disagreement.item))
+    }
+    const [impossible] = orders.impossible
+    if (impossible !== undefined) {
+      const sentence = `At the end ${this.#rowOf(impossible)} is not what the last committed transaction that wrote it left there.`
+      this.#found('impossible-state', [], sentence)
+    }
+    if (!this.#items.history.final) this.#doubt('impossible-state', 'The history does not say which rows were left at the end.')
   }
-  return false
-}
 
-const count = (cycle: readonly Edge[], kind: Edge['kind'], via?: Edge['via']): number =>
-  cycle.filter(edge => edge.kind === kind && (via === undefined || edge.via === via)).length
-
-const cycleKinds: readonly (readonly [Phenomenon, CycleKind])[] = [
-  ['G0', { edge: edge => edge.kind === 'ww', whole: () => true }],
-  ['G1c', { edge: edge => edge.kind !== 'rw', whole: cycle => count(cycle, 'wr') > 0 }],
-  ['G-single', { edge: () => true, whole: cycle => count(cycle, 'rw') === 1 }],
-  ['G2-item', { edge: edge => edge.kind !== 'rw' || edge.via === 'item', whole: cycle => count(cycle, 'rw') > 1 }],
-  ['G2', { edge: () => true, whole: cycle => count(cycle, 'rw') > 1 && count(cycle, 'rw', 'range') > 0 }],
-]
-
-function nameCycles(history: History, items: Items, entangled: Graph): Finding[] {
-  if (entangled.size === 0) return []
-  const thinned = thin(entangled)
-  const findings: Finding[] = []
-  const add = (phenomenon: Phenomenon, cycle: readonly Edge[] | null): void => {
-    if (!cycle) return
-    const sentences = cycle.map(edge => sentenceFor(history, edge))
-    findings.push({ phenomenon, transactions: cycle.map(edge => edge.from), cycle, sentences })
+  #reportCycles(graph: Graph, component: Components): void {
+    for (const [phenomenon, found] of findCycles(graph, component, this.#installs)) {
+      if (found === 'undecided') this.#doubt(phenomenon, 'The search for a cycle of this kind was given up.')
+      else if (found) this.#foundCycle(phenomenon, graph, found)
+    }
   }
-  for (const [phenomenon, kind] of cycleKinds) add(phenomenon, shortestCycle(thinned, kind))
-  add('P4', lostUpdate(items, entangled))
-  return findings
-}
 
-/** A cycle on one row: somebody overwrote what the reader saw, and the reader then overwrote them. */
-function lostUpdate(items: Items, entangled: Graph): readonly Edge[] | null {
-  for (const item of items.byId.values()) {
-    const onRow = (edge: Edge): boolean => edge.kind !== 'wr' && edge.table === item.table && edge.key === item.key
-    const cycle = shortestCycle(entangled, { edge: onRow, whole: edges => count(edges, 'rw') === 1 })
-    if (cycle) return cycle
+  #reportLostUpdate(): void {
+    const lost = this.#dependencies.lostUpdate
+    if (!lost) return
+    const { reader, item, place, other } = lost
+    if (other >= 0) {
+      const sentence = sentenceForLost(this.#items, this.#rowOf(item), lost)
+      this.#found('P4', [other, reader], sentence)
+      if (!this.#findings.has('G-single')) this.#found('G-single', [other, reader], sentence)
+      return
+    }
+    const names = { via: 'item', table: this.#items.tables[item]!, key: this.#items.keys[item]! } as const
+    const cycle: Edge[] = []
+    let from = reader
+    for (let next = place + 1; cycle.at(-1)?.to !== this.#idOf(reader); next++) {
+      const write = writeAt(this.#dependencies.orders, item, next)
+      const to = this.#items.writerOf(write)
+      cycle.push({ from: this.#idOf(from), to: this.#idOf(to), kind: from === reader ? 'rw' : 'ww', ...names, deletes: this.#items.isDelete(write) })
+      from = to
+    }
+    this.#add('P4', cycle)
   }
-  return null
+
+  #reportStrictness(graph: Graph, component: Components): void {
+    const backwards = findBackwards(this.#items, graph, component)
+    if (backwards.length > 0) {
+      const path = shortestBackwards(this.#items, graph, backwards).map(edge => describe(this.#items, graph, edge))
+      this.#add('strictness', [...path, { from: path.at(-1)!.to, to: path[0]!.from, kind: 'rt' }])
+    } else if (!hasAllTimes(this.#items)) {
+      this.#doubt('strictness', 'Not every committed transaction says when it began and ended.')
+    }
+  }
+
+  #reportPossible(certain: Graph, certainComponent: Components): void {
+    const reading = readAbsences(this.#dependencies, certain, certainComponent)
+    this.#reportPossiblyLost(reading.places)
+    const possible = possibleGraph(this.#dependencies, reading)
+    if (!possible) return
+    const isOpen = (phenomenon: Phenomenon): boolean => !this.#findings.has(phenomenon)
+    for (const [phenomenon, item] of possibleCycles(possible, this.#dependencies, isOpen)) this.#doubt(phenomenon, this.#why(item))
+    if (isOpen('strictness') && findBackwards(this.#items, possible.graph, possible.component).length > 0) {
+      this.#doubt('strictness', 'Whether it occurred depends on a version order, or on an absence, that is not known.')
+    }
+  }
+
+  #reportPossiblyLost(places: Int32Array): void {
+    const { ambiguous, unordered } = this.#dependencies
+    for (let index = 0; index < ambiguous.length; index++) {
+      const { reader, item } = ambiguous.at(index)
+      if (this.#dependencies.ownPlace(reader, item) > places[index]! + 1) this.#doubt('P4', this.#why(item))
+    }
+    for (let index = 0; index < unordered.length; index++) {
+      const { reader, item } = unordered.at(index)
+      if (this.#installs(reader, item)) this.#doubt('P4', this.#why(item))
+    }
+  }
+
+  readonly #installs = (transaction: number, item: number): boolean => this.#dependencies.ownPlace(transaction, item) >= 0
+
+  #why(item: number): string {
+    if (this.#dependencies.orders.unknown.has(item)) return this.#orderUnknown(item)
+    return `${this.#rowOf(item)} was absent more than once, and nothing says which absence was seen.`
+  }
+
+  #orderUnknown(item: number): string {
+    return `Nothing shows in which order the versions of ${this.#rowOf(item)} were installed.`
+  }
+
+  #foundCycle(phenomenon: CyclePhenomenon, graph: Graph, edges: readonly number[]): void {
+    this.#add(phenomenon, edges.map(edge => describe(this.#items, graph, edge)))
+  }
+
+  #add(phenomenon: Phenomenon, cycle: readonly Edge[]): void {
+    const sentences = cycle.map(edge => sentenceFor(this.#names(), edge))
+    this.#findings.set(phenomenon, { phenomenon, transactions: cycle.map(edge => edge.from), cycle, sentences })
+  }
+
+  #found(phenomenon: Phenomenon, transactions: readonly number[], sentence: string): void {
+    this.#findings.set(phenomenon, { phenomenon, transactions: transactions.map(node => this.#idOf(node)), cycle: [], sentences: [sentence] })
+  }
+
+  #doubt(phenomenon: Phenomenon, sentence: string): void {
+    if (!this.#doubts.has(phenomenon)) this.#doubts.set(phenomenon, sentence)
+  }
+
+  #idOf(transaction: number): string {
+    return this.#items.transactions[transaction]!.id
+  }
+
+  #rowOf(item: number): string {
+    return this.#names()(this.#items.tables[item]!, this.#items.keys[item]!)
+  }
+
+  #names(): NameRow {
+    return (this.#nameRow ??= rowNames(this.#items))
+  }
 }

@@ -7,59 +7,123 @@
  *   rw  A observed a version, or an absence, and B installed the next one           (anti-dependency)
  *
  * `via: 'range'` marks a dependency through a row that a range did not contain: Adya's predicate dependencies.
+ *
+ * Nodes are numbers: the transactions, then auxiliary nodes that stand for many edges at once. An auxiliary node is entered by
+ * edges of a kind and left by `free` ones.
  */
-import type { Installed, Items } from './items.js'
-import type { Observation } from './observations.js'
+import type { Items } from './items.js'
+import { Integers } from './numbers.js'
 
-export interface Edge {
-  readonly from: string
-  readonly to: string
-  readonly kind: 'ww' | 'wr' | 'rw'
-  readonly via: 'item' | 'range'
-  readonly table: string
-  readonly key: string
-  /** Whether the version that makes the edge (B's for `rw` and `ww`, A's for `wr`) is a delete. */
-  readonly deletes: boolean
-}
-
-/** For each transaction its outgoing edges; no two that say the same. */
-export type Graph = ReadonlyMap<string, readonly Edge[]>
-
-/** Builds the graph; `placeOf` says which place of its version order an observation is taken to mean. */
-export function buildGraph(items: Items, observations: readonly Observation[], placeOf: (o: Observation) => number): Graph {
-  const edges = new Map<string, Edge[]>()
-  const known = new Set<string>()
-  const add = (edge: Edge): void => {
-    const id = [edge.from, edge.to, edge.kind, edge.via, edge.table, edge.key].join('\0')
-    if (edge.from === edge.to || known.has(id)) return
-    known.add(id)
-    const outgoing = edges.get(edge.from)
-    if (outgoing) outgoing.push(edge)
-    else edges.set(edge.from, [edge])
-  }
-  for (const { order, table, key } of items.byId.values()) {
-    for (const [place, next] of order.entries()) {
-      const before = order[place - 1]
-      if (!before?.writer || !next.writer) continue
-      add({ from: before.writer.id, to: next.writer.id, kind: 'ww', via: 'item', table, key, deletes: next.absent })
+/** Why one transaction comes before another; `rt`, outside the graph, because it was acknowledged before the other began. */
+export type Edge =
+  | {
+      readonly from: string
+      readonly to: string
+      readonly kind: 'ww' | 'wr' | 'rw'
+      readonly via: 'item' | 'range'
+      readonly table: string
+      readonly key: string
+      /** Whether the version that makes the edge (B's for `rw` and `ww`, A's for `wr`) is a delete. */
+      readonly deletes: boolean
     }
+  | { readonly from: string; readonly to: string; readonly kind: 'rt' }
+
+/** Codes: a kind, and marks that are added to it. */
+export const ww = 0
+export const wr = 1
+export const rw = 2
+export const free = 3
+export const inRange = 4
+export const deletes = 8
+/**
+ * The edge stands for a path: of edges of its kind and write dependencies through other transactions that wrote the item. So
+ * an order is known where neighbours are not.
+ */
+export const indirect = 16
+export const codes = 32
+
+export const kindOf = (code: number): number => code & 3
+
+/** A set of codes, as a list that has 1 for those in it. */
+export const codesWhere = (isIn: (code: number) => boolean): Uint8Array => Uint8Array.from({ length: codes }, (_, code) => (isIn(code) ? 1 : 0))
+
+export class Edges {
+  readonly #from = new Integers()
+  readonly #to = new Integers()
+  readonly #codes = new Integers()
+  readonly #items = new Integers()
+
+  get length(): number {
+    return this.#from.length
   }
-  for (const observation of observations) addObservation(observation, placeOf(observation), add)
-  return edges
+
+  add(from: number, to: number, code: number, item: number): void {
+    if (from === to) return
+    this.#from.push(from)
+    this.#to.push(to)
+    this.#codes.push(code)
+    this.#items.push(item)
+  }
+
+  graph(nodes: number): Graph {
+    return new Graph(nodes, this.#from.values(), this.#to.values(), this.#codes.values(), this.#items.values())
+  }
 }
 
-function addObservation({ reader, item, via }: Observation, place: number, add: (edge: Edge) => void): void {
-  const { table, key } = item
-  const seen = item.order[place]
-  const next: Installed | undefined = item.order[place + 1]
-  if (seen?.writer) add({ from: seen.writer.id, to: reader.id, kind: 'wr', via, table, key, deletes: seen.absent })
-  if (next?.writer) add({ from: reader.id, to: next.writer.id, kind: 'rw', via, table, key, deletes: next.absent })
+export class Graph {
+  readonly nodes: number
+  /** By edge. */
+  readonly from: Int32Array
+  readonly to: Int32Array
+  readonly code: Int32Array
+  readonly item: Int32Array
+  /** The edges out of node n are `out[starts[n]]` to `out[starts[n + 1] - 1]`. */
+  readonly starts: Int32Array
+  readonly out: Int32Array
+
+  constructor(nodes: number, from: Int32Array, to: Int32Array, code: Int32Array, item: Int32Array) {
+    this.nodes = nodes
+    this.from = from
+    this.to = to
+    this.code = code
+    this.item = item
+    this.starts = new Int32Array(nodes + 1)
+    for (const node of from) this.starts[node + 1]!++
+    for (let node = 0; node < nodes; node++) this.starts[node + 1]! += this.starts[node]!
+    const next = this.starts.slice()
+    this.out = new Int32Array(from.length)
+    for (let edge = 0; edge < from.length; edge++) this.out[next[from[edge]!]!++] = edge
+  }
+
+  /** The part of the graph that these edges make, its nodes numbered anew: `names[node]` is the old number, `edges[edge]` too. */
+  part(edges: Int32Array): { graph: Graph; names: Int32Array; edges: Int32Array } {
+    const renamed = new Int32Array(this.nodes).fill(-1)
+    const names = new Integers()
+    const rename = (node: number): number => {
+      if (renamed[node]! < 0) {
+        renamed[node] = names.length
+        names.push(node)
+      }
+      return renamed[node]!
+    }
+    const from = edges.map(edge => rename(this.from[edge]!))
+    const to = edges.map(edge => rename(this.to[edge]!))
+    const graph = new Graph(names.length, from, to, edges.map(edge => this.code[edge]!), edges.map(edge => this.item[edge]!))
+    return { graph, names: names.values(), edges }
+  }
 }
 
-/** The same graph with one edge of each kind and way between two transactions: enough to find cycles. */
-export function thin(graph: Graph): Graph {
-  const first = (edges: readonly Edge[]): readonly Edge[] => [
-    ...new Map(edges.toReversed().map(edge => [[edge.to, edge.kind, edge.via].join('\0'), edge])).values(),
-  ]
-  return new Map([...graph].map(([from, edges]) => [from, first(edges)]))
+/** An edge between transactions, with names in place of numbers. */
+export function describe(items: Items, graph: Graph, edge: number): Edge {
+  const item = graph.item[edge]!
+  const code = graph.code[edge]!
+  return {
+    from: items.transactions[graph.from[edge]!]!.id,
+    to: items.transactions[graph.to[edge]!]!.id,
+    kind: kindOf(code) === ww ? 'ww' : kindOf(code) === wr ? 'wr' : 'rw',
+    via: (code & inRange) === 0 ? 'item' : 'range',
+    table: items.tables[item]!,
+    key: items.keys[item]!,
+    deletes: (code & deletes) !== 0,
+  }
 }

@@ -1,9 +1,9 @@
 /**
- * A history: what the clients of a store did and saw, and nothing about how the store works. Plain data that survives JSON.
+ * A history: what the clients of a store did and saw, and nothing about how the store works. Plain data that survives JSON;
+ * docs/history-format.md describes it for people who record their own.
  *
  * Every write carries a version id that is unique in the history, so a read says exactly whose write it saw. Operations stand
- * in program order. `begin` and `end` count the events of the whole history: a transaction was acknowledged before another
- * began if its `end` is less than the other's `begin`.
+ * in program order.
  */
 import type { KeyInterval } from '../scenario.js'
 
@@ -48,10 +48,24 @@ export type Operation = ItemRead | RangeRead | Write
 export interface TransactionRecord {
   readonly id: string
   readonly label?: string
-  readonly outcome: 'committed' | 'aborted'
-  readonly begin: number
-  readonly end: number
+  /**
+   * `unknown`: the client was never told. Such a transaction counts as committed where something that lasted shows a write of
+   * it (a committed read, the final state, a version order), and else as aborted: nobody can tell the difference.
+   */
+  readonly outcome: 'committed' | 'aborted' | 'unknown'
+  /** Instants on one clock (or a count of all events): one that ended before another began was acknowledged before it. */
+  readonly begin?: number
+  readonly end?: number
+  /** Place in the order in which the store installed commits, where the store tells it. Versions of a row are in this order. */
+  readonly commit?: number
   readonly operations: readonly Operation[]
+}
+
+/** The versions of one row that were installed, oldest first, without the initial one. */
+export interface VersionOrder {
+  readonly table: string
+  readonly key: string
+  readonly versions: readonly VersionId[]
 }
 
 export interface History {
@@ -60,7 +74,11 @@ export interface History {
   readonly transactions: readonly TransactionRecord[]
   /** The rows after the last transaction, where they are known. */
   readonly final?: readonly RowVersion[]
+  /** Known version orders, each complete; they go before what `commit` says. */
+  readonly versionOrders?: readonly VersionOrder[]
 }
+
+export const isWrite = (operation: Operation): operation is Write => operation.op === 'put' || operation.op === 'delete'
 
 export function contains(interval: KeyInterval, key: string): boolean {
   return (

@@ -1,111 +1,190 @@
 /**
- * The items of a history and the order of their versions.
- *
- * Adya's model needs a version order per item, which no client sees. It is taken from the commit order, and cross-checked with
- * the final state: where the row that is left at the end is not the one that committed last, the final state is believed and
- * that version goes to the end of the order. (A write cycle is visible only this way.) A final row that no committed
- * transaction left is not an order at all and is reported as `impossible-state`.
+ * Everything that a history names, numbered: transactions, items (rows, present or not) and writes. From here on the checker
+ * works on numbers; names come back in sentences.
  */
-import type { History, RowVersion, TransactionRecord, VersionId, Write } from './history.js'
+import { contains, type History, isWrite, type TransactionRecord, type VersionId } from './history.js'
+import type { KeyInterval } from '../scenario.js'
+import { Integers } from './numbers.js'
 
-/** One write, with where it stands. */
-export interface WriteRecord {
-  readonly transaction: TransactionRecord
-  readonly write: Write
-  /** Index among the transaction's operations. */
-  readonly position: number
+/** The items of one table in the order of their keys. */
+export interface SortedItems {
+  readonly keys: readonly string[]
+  readonly items: readonly number[]
+}
+
+const noItems: SortedItems = { keys: [], items: [] }
+
+export class Items {
+  readonly history: History
+  /** By item. */
+  readonly tables: string[] = []
+  readonly keys: string[] = []
+  readonly initial: (VersionId | null)[] = []
+  /** The writes of transaction t are `firstWrite[t]` to `firstWrite[t + 1]` - 1, in program order. */
+  readonly firstWrite: Int32Array
+  readonly #committed: Uint8Array
+  readonly #writers = new Integers()
+  readonly #written = new Integers()
+  readonly #deletes = new Integers()
+  /** By write: 1 deletes, 2 is not the last one. */
+  readonly #flags: Uint8Array
+  /** Number of the write, or `initialCode` of the item whose initial version it is. */
+  readonly #byVersion = new Map<VersionId, number>()
+  readonly #byTable = new Map<string, Map<string, number>>()
+  readonly #sorted = new Map<string, SortedItems>()
+  #big: { readonly transaction: number; readonly lastWrites: ReadonlyMap<number, number> } = { transaction: -1, lastWrites: new Map() }
+
+  constructor(history: History) {
+    this.history = history
+    this.firstWrite = new Int32Array(history.transactions.length + 1)
+    this.#committed = Uint8Array.from(history.transactions, ({ outcome }) => (outcome === 'committed' ? 1 : 0))
+    for (const { table, key, version } of history.initial) {
+      const item = this.#note(table, key)
+      this.initial[item] = version
+      this.#byVersion.set(version, initialCode(item))
+    }
+    for (let transaction = 0; transaction < history.transactions.length; transaction++) {
+      for (const operation of history.transactions[transaction]!.operations) {
+        if (!isWrite(operation)) continue
+        this.#byVersion.set(operation.version, this.#written.length)
+        this.#writers.push(transaction)
+        this.#written.push(this.#note(operation.table, operation.key))
+        if (operation.op === 'delete') this.#deletes.push(this.#written.length - 1)
+      }
+      this.firstWrite[transaction + 1] = this.#written.length
+    }
+    for (const { table, key } of history.final ?? []) this.#note(table, key)
+    this.#flags = this.#flagWrites()
+  }
+
+  #flagWrites(): Uint8Array {
+    const flags = new Uint8Array(this.writes)
+    for (const write of this.#deletes.values()) flags[write] = 1
+    const latest = new Int32Array(this.count).fill(-1)
+    for (let write = 0; write < this.writes; write++) {
+      const before = latest[this.itemOf(write)]!
+      if (before >= 0 && this.writerOf(before) === this.writerOf(write)) flags[before]! |= 2
+      latest[this.itemOf(write)] = write
+    }
+    return flags
+  }
+
+  get writes(): number {
+    return this.#written.length
+  }
+
+  get count(): number {
+    return this.keys.length
+  }
+
+  get transactions(): readonly TransactionRecord[] {
+    return this.history.transactions
+  }
+
+  isCommitted(transaction: number): boolean {
+    return this.#committed[transaction] === 1
+  }
+
+  /** -1 where the history neither writes the row nor has it at the beginning or the end. */
+  find(table: string, key: string): number {
+    return this.#byTable.get(table)?.get(key) ?? -1
+  }
+
+  /** The number of a write, the `initialCode` of an item, or undefined where the history does not hold the version. */
+  findVersion(version: VersionId): number | undefined {
+    return this.#byVersion.get(version)
+  }
+
+  writerOf(write: number): number {
+    return this.#writers.at(write)
+  }
+
+  itemOf(write: number): number {
+    return this.#written.at(write)
+  }
+
+  isDelete(write: number): boolean {
+    return (this.#flags[write]! & 1) !== 0
+  }
+
   /** Whether it is its transaction's last write of the item: the only one that a commit installs. */
-  readonly last: boolean
-}
-
-/** A version that committed transactions left behind; the first of an order is the initial one and has no writer. */
-export interface Installed {
-  readonly version: VersionId | null
-  readonly absent: boolean
-  readonly writer: TransactionRecord | null
-}
-
-export interface Item {
-  readonly table: string
-  readonly key: string
-  readonly writes: readonly WriteRecord[]
-  readonly order: readonly Installed[]
-}
-
-export interface Items {
-  readonly byId: ReadonlyMap<string, Item>
-  readonly byTable: ReadonlyMap<string, readonly Item[]>
-  readonly byVersion: ReadonlyMap<VersionId, WriteRecord>
-  readonly initialVersions: ReadonlyMap<VersionId, string>
-  /** Final rows that no version order explains. */
-  readonly impossible: readonly { readonly item: Item; readonly found: VersionId | null }[]
-}
-
-export const itemId = (table: string, key: string): string => `${table}\0${key}`
-
-export function indexItems(history: History): Items {
-  const writes = collectWrites(history.transactions)
-  const initial = new Map(history.initial.map(row => [itemId(row.table, row.key), row]))
-  const final = history.final && new Map(history.final.map(row => [itemId(row.table, row.key), row.version]))
-  const names = new Map<string, { table: string; key: string }>()
-  const note = (row: { table: string; key: string }): unknown => names.set(itemId(row.table, row.key), row)
-  history.initial.forEach(note)
-  for (const records of writes.values()) for (const { write } of records) note(write)
-  history.final?.forEach(note)
-
-  const byId = new Map<string, Item>()
-  const byTable = new Map<string, Item[]>()
-  const impossible: { item: Item; found: VersionId | null }[] = []
-  for (const [id, { table, key }] of names) {
-    const records = writes.get(id) ?? []
-    const order = commitOrder(initial.get(id), records)
-    const believable = final === undefined || moveToEnd(order, final.get(id) ?? null)
-    const item: Item = { table, key, writes: records, order }
-    byId.set(id, item)
-    const siblings = byTable.get(table)
-    if (siblings) siblings.push(item)
-    else byTable.set(table, [item])
-    if (!believable) impossible.push({ item, found: final?.get(id) ?? null })
+  isLast(write: number): boolean {
+    return (this.#flags[write]! & 2) === 0
   }
-  const byVersion = new Map([...writes.values()].flat().map(record => [record.write.version, record]))
-  const initialVersions = new Map(history.initial.map(row => [row.version, itemId(row.table, row.key)]))
-  return { byId, byTable, byVersion, initialVersions, impossible }
-}
 
-function collectWrites(transactions: readonly TransactionRecord[]): Map<string, WriteRecord[]> {
-  const byItem = new Map<string, WriteRecord[]>()
-  for (const transaction of transactions) {
-    const lastPosition = new Map<string, number>()
-    transaction.operations.forEach((operation, position) => {
-      if (isWrite(operation)) lastPosition.set(itemId(operation.table, operation.key), position)
-    })
-    transaction.operations.forEach((operation, position) => {
-      if (!isWrite(operation)) return
-      const id = itemId(operation.table, operation.key)
-      const record: WriteRecord = { transaction, write: operation, position, last: lastPosition.get(id) === position }
-      const records = byItem.get(id)
-      if (records) records.push(record)
-      else byItem.set(id, [record])
-    })
+  /** Whether a commit installed it. */
+  isInstalled(write: number): boolean {
+    return this.isLast(write) && this.isCommitted(this.writerOf(write))
   }
-  return byItem
+
+  /** The last write of an item by a transaction, or -1. */
+  lastWriteOf(transaction: number, item: number): number {
+    const first = this.firstWrite[transaction]!
+    const end = this.firstWrite[transaction + 1]!
+    if (end - first > 16) return this.#lastWritesOf(transaction).get(item) ?? -1
+    for (let write = end - 1; write >= first; write--) if (this.itemOf(write) === item) return write
+    return -1
+  }
+
+  /** For one big transaction at a time: they come up one after the other. */
+  #lastWritesOf(transaction: number): ReadonlyMap<number, number> {
+    if (this.#big.transaction !== transaction) {
+      const lastWrites = new Map<number, number>()
+      for (let write = this.firstWrite[transaction]!; write < this.firstWrite[transaction + 1]!; write++) {
+        lastWrites.set(this.itemOf(write), write)
+      }
+      this.#big = { transaction, lastWrites }
+    }
+    return this.#big.lastWrites
+  }
+
+  /** Calls back for every item of a table whose key lies within an interval, by key. */
+  within(table: string, interval: KeyInterval, visit: (item: number, key: string) => void): void {
+    const { keys, items } = this.#sortedItems(table)
+    const { gt = '', gte = '' } = interval
+    for (let at = lowerBound(keys, gt > gte ? gt : gte); at < keys.length; at++) {
+      const key = keys[at]!
+      if (contains(interval, key)) visit(items[at]!, key)
+      else if (key !== interval.gt) return
+    }
+  }
+
+  #sortedItems(table: string): SortedItems {
+    const known = this.#sorted.get(table)
+    if (known) return known
+    const byKey = this.#byTable.get(table)
+    if (!byKey) return noItems
+    const keys = [...byKey.keys()].sort()
+    const sorted = { keys, items: keys.map(key => byKey.get(key)!) }
+    this.#sorted.set(table, sorted)
+    return sorted
+  }
+
+  #note(table: string, key: string): number {
+    let byKey = this.#byTable.get(table)
+    if (!byKey) this.#byTable.set(table, (byKey = new Map()))
+    const known = byKey.get(key)
+    if (known !== undefined) return known
+    const item = this.keys.length
+    byKey.set(key, item)
+    this.tables.push(table)
+    this.keys.push(key)
+    this.initial.push(null)
+    return item
+  }
 }
 
-export const isWrite = (operation: { readonly op: string }): operation is Write => operation.op === 'put' || operation.op === 'delete'
+/** Initial versions share their numbers with the writes, from -1 downwards. */
+export const initialCode = (item: number): number => -1 - item
 
-function commitOrder(initial: RowVersion | undefined, records: readonly WriteRecord[]): Installed[] {
-  const installed = records.filter(record => record.last && record.transaction.outcome === 'committed')
-  installed.sort((a, b) => a.transaction.end - b.transaction.end)
-  return [
-    { version: initial?.version ?? null, absent: initial === undefined, writer: null },
-    ...installed.map(({ write, transaction }) => ({ version: write.version, absent: write.op === 'delete', writer: transaction })),
-  ]
-}
-
-/** Makes the version that is left at the end the last of the order. False where the order does not have it. */
-function moveToEnd(order: Installed[], found: VersionId | null): boolean {
-  const index = order.findLastIndex(({ version, absent }) => (found === null ? absent : version === found))
-  if (index === -1 || (index === 0 && order.length > 1)) return false
-  order.push(...order.splice(index, 1))
-  return true
+/** The first place whose key is not less. */
+function lowerBound(keys: readonly string[], key: string): number {
+  let low = 0
+  let high = keys.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (keys[middle]! < key) low = middle + 1
+    else high = middle
+  }
+  return low
 }

@@ -3,6 +3,7 @@
  * what they read and left exactly the final state? It knows neither version orders nor graphs. It replays, so it shares
  * no reasoning with the first opinion, only the history.
  */
+import { settleOutcomes } from './outcomes.js'
 import { contains, type History, type Operation, type RangeRead, type TransactionRecord, type VersionId } from './history.js'
 
 type Tables = ReadonlyMap<string, ReadonlyMap<string, VersionId>>
@@ -10,11 +11,14 @@ type State = Map<string, Map<string, VersionId>>
 
 /** The ids of the committed transactions in such an order (commit order where that one serves), or null. */
 export function serialOrder(history: History): readonly string[] | null {
-  const committed = history.transactions.filter(({ outcome }) => outcome === 'committed').sort((a, b) => a.end - b.end)
+  const { transactions } = settleOutcomes(history)
+  const committed = transactions.filter(({ outcome }) => outcome === 'committed').sort((a, b) => timeOf(a) - timeOf(b))
   const state: State = new Map()
   for (const { table, key, version } of history.initial) set(state, table, key, version)
   return search(history, committed, state, [], new Set())
 }
+
+const timeOf = ({ end, commit }: TransactionRecord): number => commit ?? end ?? 0
 
 /** Depth first. `dead` holds what has been tried in vain: the same transactions left over the same state. */
 function search(

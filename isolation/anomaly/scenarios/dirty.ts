@@ -73,4 +73,45 @@ const circularInformation: Scenario = {
   allowedAt: [],
 }
 
-export const dirty: readonly Scenario[] = [writeCycle, abortedRead, intermediateRead, circularInformation]
+const orders = stepsOver('orders')
+
+const observedTransactionVanishes: Scenario = {
+  id: 'OTV',
+  title: 'Observed transaction vanishes',
+  legend: 'a transaction sees one row of another, then no longer sees the next',
+  story:
+    'An order and its line are written in one transaction. A packer sees that there is an order, then looks for its line and ' +
+    'finds none: the transaction that was there a moment ago is gone again. An empty parcel leaves the house.',
+  source:
+    'Bailis et al., "Highly Available Transactions", PVLDB 7(3), 2013 (OTV: extended version, arXiv:1302.0309, appendix A); ' +
+    'Hermitage "otv"',
+  initial: [],
+  sessions: [
+    { label: 'orders', steps: [orders.put('order', constant('Ada')), orders.put('order-line', constant('3 lamps')), commit] },
+    {
+      label: 'packs',
+      steps: [
+        orders.get('order'),
+        orders.get('order-line'),
+        orders.put('parcel', seen => seen.value('order-line') ?? 'nothing', {
+          holds: seen => seen.value('order') !== undefined,
+          otherwise: 'there is no order',
+        }),
+        commit,
+      ],
+    },
+  ],
+  witness: {
+    kind: 'invariant',
+    invariant: {
+      sentence: 'the parcel holds what was ordered',
+      holds: rows => {
+        const parcel = rows.find(({ key }) => key === 'parcel')
+        return !parcel || parcel.value === rows.find(({ key }) => key === 'order-line')?.value
+      },
+    },
+  },
+  allowedAt: [],
+}
+
+export const dirty: readonly Scenario[] = [writeCycle, abortedRead, intermediateRead, circularInformation, observedTransactionVanishes]

@@ -25,8 +25,8 @@ const readSkew: Scenario = {
   title: 'Read skew',
   legend: 'one transaction sees x from before another transaction and y from after it',
   story:
-    'x and y always add up to 100. One transaction moves 25 from x to y in one commit. Another reads x before that commit and y ' +
-    'after it, and finds 125: it has seen half of a transfer.',
+    'x and y always add up to 100. One transaction moves 25 from x to y in one commit. Another reads x before that commit ' +
+    'and y after it, and finds 125: it has seen half of a transfer.',
   source: 'A5A in Berenson et al. 1995, section 4.2; G-single in Adya 1999 (thesis), chapter 4; Hermitage "g-single"',
   initial: [row('x', 50), row('y', 50)],
   sessions: [
@@ -37,4 +37,27 @@ const readSkew: Scenario = {
   allowedAt: ['read-committed'],
 }
 
-export const stale: readonly Scenario[] = [lostUpdate, readSkew]
+const posts = stepsOver('posts')
+
+const longFork: Scenario = {
+  id: 'long-fork',
+  title: 'Long fork',
+  legend: 'one reader sees the first of two writes alone, another the second alone',
+  story:
+    'Ada and Bob each publish a post. Cleo sees Ada’s and not Bob’s; Dan sees Bob’s and not Ada’s. To Cleo, Ada was first, to ' +
+    'Dan, Bob was: the history has forked, and they will never agree on who answered whom.',
+  source:
+    'Sovran, Power, Aguilera, Li, "Transactional storage for geo-replicated systems", SOSP 2011 (what parallel snapshot ' +
+    'isolation lets through)',
+  initial: [posts.row('ada', 'draft'), posts.row('bob', 'draft')],
+  sessions: [
+    { label: 'ada posts', steps: [posts.put('ada', constant('hello')), commit] },
+    { label: 'bob posts', steps: [posts.put('bob', constant('hi')), commit] },
+    { label: 'cleo reads', readOnly: true, steps: [posts.get('ada'), posts.get('bob'), commit] },
+    { label: 'dan reads', readOnly: true, steps: [posts.get('ada'), posts.get('bob'), commit] },
+  ],
+  witness: { kind: 'phenomenon', phenomenon: 'G2-item' },
+  allowedAt: ['read-committed'],
+}
+
+export const stale: readonly Scenario[] = [lostUpdate, readSkew, longFork]

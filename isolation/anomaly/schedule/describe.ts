@@ -1,5 +1,24 @@
 /** Steps and values in the few characters that a column of a timeline has. */
-import type { KeyedValue, RangeOptions } from '../scenario.js'
+import type { KeyedValue, RangeOptions, Step } from '../scenario.js'
+
+/** A step as a reader of a timeline wants to see it, without its result. */
+export function describeStep(step: Step): string {
+  switch (step.kind) {
+    case 'range':
+      return describeRange(step.range)
+    case 'first':
+    case 'last':
+      return describeRange({ ...step.range, limit: 1, reverse: step.kind === 'last' })
+    case 'count':
+      return `count ${describeRange(step.range)}`
+    case 'deleteRange':
+      return `delete ${describeRange(step.range)}`
+    case 'undo':
+      return 'undo the savepoint'
+    default:
+      return 'key' in step ? `${step.kind} ${step.key}` : step.kind
+  }
+}
 
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') return value

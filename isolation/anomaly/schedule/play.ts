@@ -10,6 +10,7 @@ import type { Row, Scenario } from '../scenario.js'
 import type { SubjectSpace, SubjectStore } from '../subject.js'
 import type { Interleaving } from './interleavings.js'
 import { type Ending, type EventCounter, Player } from './player.js'
+import { Rows } from './recorder.js'
 import type { Scheduler } from './scheduler.js'
 import { unwrap } from './seen.js'
 
@@ -21,6 +22,7 @@ export interface TimelineEvent {
 
 export interface PlayedSchedule {
   readonly order: Interleaving
+  /** Its transactions are the sessions in the order of the scenario, then, as aborted ones, what their savepoints dropped. */
   readonly history: History
   readonly timeline: readonly TimelineEvent[]
   /** How each session ended, in the order of the scenario. */
@@ -56,7 +58,7 @@ export async function playSchedule(
     order,
     history: {
       initial: versions,
-      transactions: players.map(player => player.record()),
+      transactions: [...players.map(player => player.record()), ...players.flatMap(player => player.undone() ?? [])],
       final: stored.map(({ table, key, v }) => ({ table, key, version: v })),
     },
     timeline: stage.timeline,
@@ -78,7 +80,8 @@ class Stage {
     this.#scenario = scenario
     this.#order = order
     this.#scheduler = scheduler
-    this.#players = scenario.sessions.map((session, index) => new Player(`T${index + 1}`, session, space, events))
+    const rows = new Rows(scenario)
+    this.#players = scenario.sessions.map((session, index) => new Player(`T${index + 1}`, session, { space, events, rows }))
   }
 
   async play(): Promise<readonly Player[]> {

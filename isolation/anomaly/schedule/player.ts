@@ -2,9 +2,10 @@
  * One session being played: its transaction in the engine, what it has read, and the record of it that goes into the history.
  */
 import type { Operation, TransactionRecord } from '../checker/history.js'
-import type { Session, Step } from '../scenario.js'
-import type { SubjectSpace, SubjectTransaction } from '../subject.js'
-import { describeRange, describeRows, describeValue } from './describe.js'
+import type { KeyedValue, RangeOptions, Session, Step } from '../scenario.js'
+import { type SubjectSpace, type SubjectTransaction, UnsupportedError } from '../subject.js'
+import { describeRows, describeStep, describeValue } from './describe.js'
+import { Recorder, type Rows } from './recorder.js'
 import { SeenValues, unwrap } from './seen.js'
 
 /** How a session ended; `text` is its reason to give up, or the engine's explanation. */
@@ -19,35 +20,41 @@ export interface EventCounter {
   next: number
 }
 
+/** What the players of one schedule share. */
+export interface Shared {
+  readonly space: SubjectSpace
+  readonly events: EventCounter
+  readonly rows: Rows
+}
+
 export class Player {
   readonly id: string
   readonly session: Session
   ending: Ending | null = null
   /** Turns that came while the session was blocked, and are made up for when it is released. */
   owedTurns = 0
-  readonly #space: SubjectSpace
-  readonly #events: EventCounter
+  readonly #shared: Shared
   readonly #seen = new SeenValues()
-  readonly #operations: Operation[] = []
+  readonly #recorder: Recorder
   #transaction: SubjectTransaction | null = null
   #position = 0
   #begin = 0
   #end = 0
-  #writes = 0
+  /** What it did, once it has ended. */
+  #operations: readonly Operation[] = []
 
-  constructor(id: string, session: Session, space: SubjectSpace, events: EventCounter) {
+  constructor(id: string, session: Session, shared: Shared) {
     this.id = id
     this.session = session
-    this.#space = space
-    this.#events = events
+    this.#shared = shared
+    this.#recorder = new Recorder(id, shared.rows)
   }
 
   /** The next step as a reader of a timeline wants to see it, without its result. */
   get upcoming(): string {
     const step = this.session.steps[this.#position]
     if (!step) throw new RangeError(`${this.id} has no step left.`)
-    if (step.kind === 'range') return describeRange(step.range)
-    return 'key' in step ? `${step.kind} ${step.key}` : step.kind
+    return describeStep(step)
   }
 
   /**
@@ -67,7 +74,15 @@ export class Player {
 
   record(): TransactionRecord {
     const outcome = this.ending?.kind === 'committed' ? 'committed' : 'aborted'
-    return { id: this.id, label: this.session.label, outcome, begin: this.#begin, end: this.#end, operations: this.#operations }
+    // The runner takes one step at a time, so the order in which commits were acknowledged is the order in which they were made.
+    const commit = outcome === 'committed' && { commit: this.#end }
+    return { id: this.id, label: this.session.label, outcome, begin: this.#begin, end: this.#end, ...commit, operations: this.#operations }
+  }
+
+  /** The writes that a savepoint dropped, as a transaction of their own that aborted: null where there are none. */
+  undone(): TransactionRecord | null {
+    const operations = this.#recorder.undone()
+    return operations.length === 0 ? null : { id: `${this.id}.undone`, outcome: 'aborted', begin: this.#begin, end: this.#end, operations }
   }
 
   /** Lets go of the transaction when the schedule has failed; its own failure would hide the first. */
@@ -82,28 +97,47 @@ export class Player {
 
   async #perform(step: Step): Promise<string> {
     if (!this.#transaction) {
-      this.#begin = this.#events.next++
-      this.#transaction = await this.#space.begin({ label: this.session.label, readOnly: this.session.readOnly ?? false })
+      const { space, events } = this.#shared
+      this.#begin = events.next++
+      this.#transaction = await space.begin({ label: this.session.label, readOnly: this.session.readOnly ?? false })
     }
     const transaction = this.#transaction
+    if ('onlyIf' in step && step.onlyIf && !step.onlyIf.holds(this.#seen)) return await this.#giveUp(transaction, step.onlyIf.otherwise)
     switch (step.kind) {
       case 'begin':
         return ''
       case 'get':
         return this.#get(step.table, step.key, step.as, await transaction.get(step.table, step.key))
       case 'range':
-        return await this.#range(transaction, step)
+        return this.#range(step.range, step.as, await transaction.range(step.range))
+      case 'first':
+      case 'last': {
+        const found = await offered(transaction, step.kind)(step.range)
+        return this.#range({ ...step.range, limit: 1, reverse: step.kind === 'last' }, step.as, found ? [found] : [])
+      }
+      case 'count':
+        return await this.#count(transaction, step)
       case 'put': {
-        if (step.onlyIf && !step.onlyIf.holds(this.#seen)) return await this.#giveUp(transaction, step.onlyIf.otherwise)
         const value = step.value(this.#seen)
-        const version = this.#recordWrite('put', step.table, step.key)
+        const version = this.#recorder.write('put', step)
         await transaction.put(step.table, step.key, { v: version, value })
         return `= ${describeValue(value)}`
       }
       case 'delete':
-        if (step.onlyIf && !step.onlyIf.holds(this.#seen)) return await this.#giveUp(transaction, step.onlyIf.otherwise)
-        this.#recordWrite('delete', step.table, step.key)
+        this.#recorder.write('delete', step)
         await transaction.delete(step.table, step.key)
+        return ''
+      case 'deleteRange':
+        this.#recorder.deleteRange(step.range)
+        await offered(transaction, 'deleteRange')(step.range)
+        return ''
+      case 'savepoint':
+        this.#recorder.savepoint()
+        await offered(transaction, 'savepoint')()
+        return ''
+      case 'undo':
+        await offered(transaction, 'undo')()
+        this.#recorder.undo()
         return ''
       case 'commit':
         await transaction.commit()
@@ -118,24 +152,23 @@ export class Player {
 
   #get(table: string, key: string, as: string, stored: unknown): string {
     const found = stored === undefined ? null : unwrap(stored)
-    this.#operations.push({ op: 'get', table, key, version: found?.v ?? null })
+    this.#recorder.get({ table, key }, found?.v ?? null)
     this.#seen.remember(as, found?.value)
     return found ? `→ ${describeValue(found.value)}` : '→ no row'
   }
 
-  async #range(transaction: SubjectTransaction, { range, as }: Step & { kind: 'range' }): Promise<string> {
-    const { table, limit, reverse, ...bounds } = range
-    const found = (await transaction.range(range)).map(({ key, value }) => ({ key, ...unwrap(value) }))
-    this.#operations.push({
-      op: 'range',
-      table,
-      bounds,
-      ...(limit !== undefined && { limit }),
-      ...(reverse !== undefined && { reverse }),
-      rows: found.map(({ key, v }) => ({ key, version: v })),
-    })
+  #range(range: RangeOptions, as: string, stored: readonly KeyedValue[]): string {
+    const found = stored.map(({ key, value }) => ({ key, ...unwrap(value) }))
+    this.#recorder.range(range, found)
     this.#seen.remember(as, found.map(({ key, value }) => ({ key, value })))
     return `→ ${describeRows(found)}`
+  }
+
+  async #count(transaction: SubjectTransaction, { range, otherwise }: Step & { kind: 'count' }): Promise<string> {
+    const count = await offered(transaction, 'count')(range)
+    if (count > 0) return `→ ${count} ${await this.#giveUp(transaction, otherwise)}`
+    this.#recorder.range(range, [])
+    return '→ 0'
   }
 
   async #giveUp(transaction: SubjectTransaction, text: string): Promise<string> {
@@ -146,15 +179,18 @@ export class Player {
 
   #finish(ending: Ending): void {
     this.ending = ending
-    this.#end = this.#events.next++
+    this.#end = this.#shared.events.next++
+    this.#operations = ending.kind === 'committed' ? this.#recorder.committed() : this.#recorder.aborted()
   }
+}
 
-  /** Before the write is made: others may see it even if the engine then refuses it. */
-  #recordWrite(op: 'put' | 'delete', table: string, key: string): string {
-    const version = `${this.id}.${++this.#writes}`
-    this.#operations.push({ op, table, key, version })
-    return version
-  }
+type Optional = 'first' | 'last' | 'count' | 'deleteRange' | 'savepoint' | 'undo'
+
+/** An operation that the engine need not have. */
+function offered<N extends Optional>(transaction: SubjectTransaction, name: N): NonNullable<SubjectTransaction[N]> {
+  const operation = transaction[name]
+  if (!operation) throw new UnsupportedError(`The engine has no ${name}.`)
+  return operation
 }
 
 function isRetryable(error: unknown): error is Error {

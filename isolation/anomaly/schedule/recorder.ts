@@ -1,0 +1,148 @@
+/**
+ * What one session did, as it goes into the history.
+ *
+ * An engine does not say which rows a deletion of a range found. They are worked out from what has been committed: a row that
+ * is there when the transaction takes effect is deleted, at the place of the deletion or, where somebody added it later, at
+ * the end; a row that is not there was seen to be absent. (Adya's predicate-based modification: a read of the predicate, and a
+ * write of each row that matches.)
+ */
+import { contains, type Operation } from '../checker/history.js'
+import type { KeyedValue, RangeOptions, Scenario, TableInterval } from '../scenario.js'
+import type { Versioned } from './seen.js'
+
+interface Place {
+  readonly table: string
+  readonly key: string
+}
+
+const idOf = ({ table, key }: Place): string => `${table}\0${key}`
+
+/** The rows that there can be in a scenario, and those that are committed. One for all sessions of a schedule. */
+export class Rows {
+  readonly #places: readonly Place[]
+  readonly #present: Set<string>
+
+  constructor({ initial, sessions }: Scenario) {
+    const named = sessions.flatMap(({ steps }) => steps.flatMap(step => (step.kind === 'put' || step.kind === 'delete' ? [step] : [])))
+    this.#places = [...new Map([...initial, ...named].map(place => [idOf(place), place])).values()]
+    this.#present = new Set(initial.map(idOf))
+  }
+
+  within(interval: TableInterval): Place[] {
+    return this.#places.filter(({ table, key }) => table === interval.table && contains(interval, key))
+  }
+
+  has(place: Place): boolean {
+    return this.#present.has(idOf(place))
+  }
+
+  commit(operations: readonly Operation[]): void {
+    for (const operation of operations) {
+      if (operation.op === 'put') this.#present.add(idOf(operation))
+      else if (operation.op === 'delete') this.#present.delete(idOf(operation))
+    }
+  }
+}
+
+/** A deletion of a range, with the rows that were committed when it was asked for. */
+interface RangeDeletion {
+  readonly op: 'deleteRange'
+  readonly interval: TableInterval
+  readonly before: readonly Place[]
+}
+
+export class Recorder {
+  readonly #id: string
+  readonly #rows: Rows
+  #steps: (Operation | RangeDeletion)[] = []
+  #undone: (Operation | RangeDeletion)[] = []
+  #savepoint = 0
+  #writes = 0
+
+  constructor(id: string, rows: Rows) {
+    this.#id = id
+    this.#rows = rows
+  }
+
+  get({ table, key }: Place, version: string | null): void {
+    this.#steps.push({ op: 'get', table, key, version })
+  }
+
+  range({ table, limit, reverse, ...bounds }: RangeOptions, found: readonly (KeyedValue & Versioned)[]): void {
+    const how = { ...(limit !== undefined && { limit }), ...(reverse !== undefined && { reverse }) }
+    this.#steps.push({ op: 'range', table, bounds, ...how, rows: found.map(({ key, v }) => ({ key, version: v })) })
+  }
+
+  /** To be called before the write is made: others may see it even if the engine then refuses it. Returns the version's id. */
+  write(op: 'put' | 'delete', place: Place): string {
+    const write = this.#newWrite(op, place)
+    this.#steps.push(write)
+    return write.version
+  }
+
+  deleteRange(interval: TableInterval): void {
+    this.#steps.push({ op: 'deleteRange', interval, before: this.#rows.within(interval).filter(place => this.#rows.has(place)) })
+  }
+
+  savepoint(): void {
+    this.#savepoint = this.#steps.length
+  }
+
+  /** What was written since the savepoint never happened; what was read did. */
+  undo(): void {
+    for (const step of this.#steps.splice(this.#savepoint)) {
+      const isRead = step.op === 'get' || step.op === 'range'
+      ;(isRead ? this.#steps : this.#undone).push(step)
+    }
+  }
+
+  /** Writes that a savepoint dropped. */
+  undone(): readonly Operation[] {
+    return this.#everythingIn(this.#undone)
+  }
+
+  /** Of a transaction that did not take effect: a deletion of a range may have deleted whatever is ever there. */
+  aborted(): readonly Operation[] {
+    return this.#everythingIn(this.#steps)
+  }
+
+  /** Of a transaction that takes effect now, after all that committed before it. */
+  committed(): readonly Operation[] {
+    const operations: Operation[] = []
+    const own = new Map<string, 'put' | 'delete'>()
+    const added = new Map<string, Place>()
+    const add = (operation: Operation): void => {
+      operations.push(operation)
+      if (operation.op === 'put' || operation.op === 'delete') own.set(idOf(operation), operation.op)
+    }
+    for (const step of this.#steps) {
+      if (step.op !== 'deleteRange') {
+        add(step)
+        continue
+      }
+      const before = new Set(step.before.map(idOf))
+      for (const place of this.#rows.within(step.interval)) {
+        const id = idOf(place)
+        const mine = own.get(id)
+        if (mine === 'delete') continue
+        const { table, key } = place
+        if (mine === 'put' || (this.#rows.has(place) && before.has(id))) add(this.#newWrite('delete', place))
+        else if (this.#rows.has(place)) added.set(id, place)
+        else add({ op: 'range', table, bounds: { gte: key, lte: key }, rows: [] })
+      }
+    }
+    for (const [id, place] of added) if (!own.has(id)) add(this.#newWrite('delete', place))
+    this.#rows.commit(operations)
+    return operations
+  }
+
+  #everythingIn(steps: readonly (Operation | RangeDeletion)[]): Operation[] {
+    return steps.flatMap(step =>
+      step.op === 'deleteRange' ? this.#rows.within(step.interval).map(place => this.#newWrite('delete', place)) : [step],
+    )
+  }
+
+  #newWrite<O extends 'put' | 'delete'>(op: O, { table, key }: Place) {
+    return { op, table, key, version: `${this.#id}.${++this.#writes}` }
+  }
+}
