@@ -59,25 +59,25 @@ export function eventsOf<T>(history: History, { initial, express, asked }: Expre
     }),
   )
   const events: HistoryEvent<T>[] = []
-  const add = (type: HistoryEvent<T>['type'], process: number, value: readonly T[]): unknown =>
-    events.push({ index: events.length, type, process, f: 'txn', value })
+  const add = (type: HistoryEvent<T>['type'], worker: number, value: readonly T[]): unknown =>
+    events.push({ index: events.length, type, process: worker, f: 'txn', value })
   if (initial.length > 0) {
     add('invoke', 0, initial)
     add('ok', 0, initial)
   }
   const idle: number[] = [0]
-  const processes: number[] = []
+  const workers: number[] = []
   let started = 1
   for (const { transaction, isEnd } of instantsOf(history.transactions)) {
     const value = values[transaction]!
     if (!isEnd) {
-      const process = (processes[transaction] = idle.pop() ?? started++)
-      add('invoke', process, value.map(asked))
+      const worker = (workers[transaction] = idle.pop() ?? started++)
+      add('invoke', worker, value.map(asked))
       continue
     }
     const { outcome } = history.transactions[transaction]!
-    add(outcome === 'committed' ? 'ok' : outcome === 'aborted' ? 'fail' : 'info', processes[transaction]!, value)
-    if (outcome !== 'unknown') idle.push(processes[transaction]!)
+    add(outcome === 'committed' ? 'ok' : outcome === 'aborted' ? 'fail' : 'info', workers[transaction]!, value)
+    if (outcome !== 'unknown') idle.push(workers[transaction]!)
   }
   return { events, leftOut }
 }
