@@ -108,7 +108,8 @@ export class ManualTransaction extends Transaction {
   /** Ends the transaction without effect. Does nothing where it has ended already. */
   abort(): void {
     this.#attempt.abort()
-    this.#bound.release()
+    // A commit that waits for the disk keeps its deadline, and releases it itself: `using` disposes of a handle whose commit was begun and not awaited.
+    if (!this.#committing) this.#bound.release()
   }
 
   [Symbol.dispose](): void {
