@@ -8,7 +8,7 @@
  *   C-1  `occurred`: it did, in every version order and under every reading of absences that the history allows.
  *   C-2  `absent`: it did not, in every version order, under one reading of the absences (`absences.ts`).
  *   C-3  Where all version orders are known and no row was absent more than once, nothing is `unknown` but strictness without
- *        times, and a search that was given up.
+ *        times, an impossible state without the final rows, and a search that was given up.
  */
 import { readAbsences } from './absences.js'
 import { components, type Components } from './components.js'

@@ -8,7 +8,8 @@ export const everyCode: Uint8Array = codesWhere(() => true)
 
 /** Tarjan (SIAM Journal on Computing 1(2), 1972) without recursion, over the edges whose code is allowed. */
 export function components(graph: Graph, allowed: Uint8Array = everyCode): Components {
-  const { nodes, starts, out, to, code } = graph
+  const isFiltered = allowed.includes(0)
+  const { nodes, starts, out, to } = graph
   const component = new Int32Array(nodes).fill(-1)
   // 0 is "not visited"; a visited node has its number, counted from 1.
   const low = new Int32Array(nodes)
@@ -32,7 +33,7 @@ export function components(graph: Graph, allowed: Uint8Array = everyCode): Compo
       let deeper = -1
       while (next[node]! < starts[node + 1]!) {
         const edge = out[next[node]!++]!
-        if (allowed[code[edge]!] === 0) continue
+        if (isFiltered && allowed[graph.codeOf(edge)] === 0) continue
         const target = to[edge]!
         if (numbers[target] === 0) {
           deeper = target
@@ -60,9 +61,10 @@ export function components(graph: Graph, allowed: Uint8Array = everyCode): Compo
 }
 
 /** The edges whose ends are in one component, in order: those that cycles consist of. */
-export function edgesOnCycles({ from, to, code }: Graph, component: Components, allowed: Uint8Array = everyCode): Int32Array {
+export function edgesOnCycles(graph: Graph, component: Components, allowed: Uint8Array = everyCode): Int32Array {
+  const { from, to } = graph
   let count = 0
-  const isInside = (edge: number): boolean => allowed[code[edge]!] === 1 && component[from[edge]!] === component[to[edge]!]
+  const isInside = (edge: number): boolean => allowed[graph.codeOf(edge)] === 1 && component[from[edge]!] === component[to[edge]!]
   for (let edge = 0; edge < from.length; edge++) if (isInside(edge)) count++
   const inside = new Int32Array(count)
   for (let edge = from.length - 1; edge >= 0; edge--) if (isInside(edge)) inside[--count] = edge

@@ -35,7 +35,7 @@ export function findCycles(
   if (core.edges.length === 0) return found
   for (const phenomenon of (Object.keys(cycleKinds) as CyclePhenomenon[]).filter(isAsked)) {
     const { graph: knot, names, edges } = narrow(core.graph, cycleKinds[phenomenon])
-    if (!edges.some(edge => cycleKinds[phenomenon].seed[core.graph.code[edge]!] === 1)) continue
+    if (!edges.some(edge => cycleKinds[phenomenon].seed[core.graph.codeOf(edge)] === 1)) continue
     const isSound = (cycle: readonly number[]): boolean => keepsItsKind(knot, cycle, (node, item) => installs(core.names[names[node]!]!, item))
     const kind = { ...cycleKinds[phenomenon], ...(cycleKinds[phenomenon].needed && { accepts: isSound }) }
     const isSeed = phenomenon === 'G-single' ? singleSeeds(knot) : undefined
@@ -59,11 +59,12 @@ function narrow(graph: Graph, { allowed, seed }: CycleKind): ReturnType<Graph['p
  * A cycle here is one in which no two anti-dependencies are neighbours, so one without such cycles (as snapshot isolation
  * leaves it: Fekete et al., ACM TODS 30(2), 2005) has no G-single, and no search has to prove it.
  */
-function singleSeeds({ nodes, from, to, code }: Graph): (edge: number) => boolean {
+function singleSeeds(graph: Graph): (edge: number) => boolean {
+  const { nodes, from, to } = graph
   const starts = new Int32Array(from.length + nodes)
   const ends = new Int32Array(from.length + nodes)
   for (let edge = 0; edge < from.length; edge++) {
-    const isAnti = kindOf(code[edge]!) === rw
+    const isAnti = kindOf(graph.codeOf(edge)) === rw
     starts[edge] = from[edge]! * 2 + (isAnti ? 0 : 1)
     ends[edge] = to[edge]! * 2 + (isAnti ? 1 : 0)
   }
@@ -71,8 +72,7 @@ function singleSeeds({ nodes, from, to, code }: Graph): (edge: number) => boolea
     starts[from.length + node] = node * 2
     ends[from.length + node] = node * 2 + 1
   }
-  const none = new Int32Array(starts.length)
-  const split = components(new Graph(nodes * 2, starts, ends, none, none))
+  const split = components(new Graph(nodes * 2, starts, ends, new Int32Array(starts.length)))
   return edge => split[from[edge]! * 2] === split[to[edge]! * 2 + 1]
 }
 
@@ -81,11 +81,13 @@ function singleSeeds({ nodes, from, to, code }: Graph): (edge: number) => boolea
  * whole must still pass no transaction twice: it does if the edge is the only indirect one and nobody else on the cycle wrote
  * the item. (With at most one anti-dependency, what is cut short by passing a transaction twice is of the same kind.)
  */
-function keepsItsKind({ from, to, code, item }: Graph, cycle: readonly number[], installs: (node: number, item: number) => boolean): boolean {
-  const [edge, ...more] = cycle.filter(other => (code[other]! & indirect) !== 0)
+function keepsItsKind(graph: Graph, cycle: readonly number[], installs: (node: number, item: number) => boolean): boolean {
+  const { from, to } = graph
+  const [edge, ...more] = cycle.filter(other => (graph.codeOf(other) & indirect) !== 0)
   if (edge === undefined) return true
-  const writers = kindOf(code[edge]!) === ww ? [from[edge], to[edge]] : kindOf(code[edge]!) === wr ? [from[edge]] : [to[edge]]
-  return more.length === 0 && cycle.every(other => writers.includes(from[other]!) || !installs(from[other]!, item[edge]!))
+  const kind = kindOf(graph.codeOf(edge))
+  const writers = kind === ww ? [from[edge], to[edge]] : kind === wr ? [from[edge]] : [to[edge]]
+  return more.length === 0 && cycle.every(other => writers.includes(from[other]!) || !installs(from[other]!, graph.itemOf(edge)))
 }
 
 /** Whether an edge only leaves an auxiliary node. */

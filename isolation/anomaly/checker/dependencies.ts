@@ -49,7 +49,7 @@ export const absentInRange = -2
 export class Dependencies implements Sink {
   readonly items: Items
   readonly orders: VersionOrders
-  readonly edges: Edges = new Edges()
+  readonly edges: Edges
   /** The first of each phenomenon. */
   readonly badReads: Map<Phenomenon, BadRead> = new Map()
   lostUpdate: LostUpdate | null = null
@@ -66,6 +66,7 @@ export class Dependencies implements Sink {
   constructor(items: Items, orders: VersionOrders) {
     this.items = items
     this.orders = orders
+    this.edges = new Edges(items.writes + 2 * items.expectedReads)
     for (let item = 0; item < items.count; item++) this.#addOverwrites(item)
     observe(items, orders, this)
   }
@@ -163,11 +164,14 @@ export class Dependencies implements Sink {
       this.#updates.set(item, updates.set(place, reader))
       return
     }
-    const later = [...(after.get(place)?.slice(0, 1) ?? []), ...(last >= 0 && last !== place ? [last] : [])]
-    for (const next of later) {
-      const write = writeAt(this.orders, item, next)
-      this.edges.add(reader, this.items.writerOf(write), rw | this.#marks(write) | mark | indirect, item)
-    }
+    const next = after.get(place)?.[0]
+    if (next !== undefined) this.#readBefore(reader, item, next, mark)
+    if (last >= 0 && last !== place) this.#readBefore(reader, item, last, mark)
+  }
+
+  #readBefore(reader: number, item: number, place: number, mark: number): void {
+    const write = writeAt(this.orders, item, place)
+    this.edges.add(reader, this.items.writerOf(write), rw | this.#marks(write) | mark | indirect, item)
   }
 
   #lostUnordered(reader: number, item: number, place: number, other: number): void {

@@ -40,7 +40,8 @@ export const deletes = 8
  * an order is known where neighbours are not.
  */
 export const indirect = 16
-export const codes = 32
+const codeBits = 5
+export const codes: number = 1 << codeBits
 
 export const kindOf = (code: number): number => code & 3
 
@@ -48,10 +49,16 @@ export const kindOf = (code: number): number => code & 3
 export const codesWhere = (isIn: (code: number) => boolean): Uint8Array => Uint8Array.from({ length: codes }, (_, code) => (isIn(code) ? 1 : 0))
 
 export class Edges {
-  readonly #from = new Integers()
-  readonly #to = new Integers()
-  readonly #codes = new Integers()
-  readonly #items = new Integers()
+  readonly #from: Integers
+  readonly #to: Integers
+  /** Item and code in one number: memory is what limits a history. */
+  readonly #marks: Integers
+
+  constructor(expected: number) {
+    this.#from = new Integers(expected)
+    this.#to = new Integers(expected)
+    this.#marks = new Integers(expected)
+  }
 
   get length(): number {
     return this.#from.length
@@ -61,12 +68,11 @@ export class Edges {
     if (from === to) return
     this.#from.push(from)
     this.#to.push(to)
-    this.#codes.push(code)
-    this.#items.push(item)
+    this.#marks.push((item << codeBits) | code)
   }
 
   graph(nodes: number): Graph {
-    return new Graph(nodes, this.#from.values(), this.#to.values(), this.#codes.values(), this.#items.values())
+    return new Graph(nodes, this.#from.values(), this.#to.values(), this.#marks.values())
   }
 }
 
@@ -75,24 +81,30 @@ export class Graph {
   /** By edge. */
   readonly from: Int32Array
   readonly to: Int32Array
-  readonly code: Int32Array
-  readonly item: Int32Array
+  readonly #marks: Int32Array
   /** The edges out of node n are `out[starts[n]]` to `out[starts[n + 1] - 1]`. */
   readonly starts: Int32Array
   readonly out: Int32Array
 
-  constructor(nodes: number, from: Int32Array, to: Int32Array, code: Int32Array, item: Int32Array) {
+  constructor(nodes: number, from: Int32Array, to: Int32Array, marks: Int32Array) {
     this.nodes = nodes
     this.from = from
     this.to = to
-    this.code = code
-    this.item = item
+    this.#marks = marks
     this.starts = new Int32Array(nodes + 1)
     for (const node of from) this.starts[node + 1]!++
     for (let node = 0; node < nodes; node++) this.starts[node + 1]! += this.starts[node]!
     const next = this.starts.slice()
     this.out = new Int32Array(from.length)
     for (let edge = 0; edge < from.length; edge++) this.out[next[from[edge]!]!++] = edge
+  }
+
+  codeOf(edge: number): number {
+    return this.#marks[edge]! & (codes - 1)
+  }
+
+  itemOf(edge: number): number {
+    return this.#marks[edge]! >>> codeBits
   }
 
   /** The part of the graph that these edges make, its nodes numbered anew: `names[node]` is the old number, `edges[edge]` too. */
@@ -108,15 +120,15 @@ export class Graph {
     }
     const from = edges.map(edge => rename(this.from[edge]!))
     const to = edges.map(edge => rename(this.to[edge]!))
-    const graph = new Graph(names.length, from, to, edges.map(edge => this.code[edge]!), edges.map(edge => this.item[edge]!))
+    const graph = new Graph(names.length, from, to, edges.map(edge => this.#marks[edge]!))
     return { graph, names: names.values(), edges }
   }
 }
 
 /** An edge between transactions, with names in place of numbers. */
 export function describe(items: Items, graph: Graph, edge: number): Edge {
-  const item = graph.item[edge]!
-  const code = graph.code[edge]!
+  const item = graph.itemOf(edge)
+  const code = graph.codeOf(edge)
   return {
     from: items.transactions[graph.from[edge]!]!.id,
     to: items.transactions[graph.to[edge]!]!.id,

@@ -73,6 +73,15 @@ export class Items {
     return this.#written.length
   }
 
+  /** About as many as there are reads of single rows. */
+  get expectedReads(): number {
+    let reads = 0
+    for (const { operations } of this.transactions) {
+      for (const operation of operations) reads += operation.op === 'range' ? operation.rows.length : operation.op === 'get' ? 1 : 0
+    }
+    return reads
+  }
+
   get count(): number {
     return this.keys.length
   }

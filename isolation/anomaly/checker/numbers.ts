@@ -1,9 +1,13 @@
 /** Lists of integers in typed arrays: a history of a million transactions has millions of edges, too many for objects. */
 
-/** A list that grows. */
+/** A list that grows. Room for what is expected spares copies, and the garbage collections that they bring about. */
 export class Integers {
-  #values = new Int32Array(16)
+  #values: Int32Array
   #length = 0
+
+  constructor(expected: number = 16) {
+    this.#values = new Int32Array(expected)
+  }
 
   get length(): number {
     return this.#length
@@ -11,7 +15,7 @@ export class Integers {
 
   push(value: number): void {
     if (this.#length === this.#values.length) {
-      const longer = new Int32Array(this.#values.length * 2)
+      const longer = new Int32Array(this.#values.length * 2 + 16)
       longer.set(this.#values)
       this.#values = longer
     }

@@ -100,12 +100,12 @@ export function possibleCycles(
     const knots = new Map<number, Knot>()
     for (const edge of edgesOnCycles(graph, parts, usable)) {
       const part = parts[graph.from[edge]!]!
-      const knot = knots.get(part) ?? { blamed: -1, item: graph.item[edge]!, isOneItem: true, seeds: 0, needed: 0 }
+      const knot = knots.get(part) ?? { blamed: -1, item: graph.itemOf(edge), isOneItem: true, seeds: 0, needed: 0 }
       knots.set(part, knot)
-      if (edge >= firstPossible && knot.blamed < 0) knot.blamed = graph.item[edge]!
-      knot.isOneItem &&= knot.item === graph.item[edge]!
-      knot.seeds += seed[graph.code[edge]!]!
-      knot.needed += needed?.[graph.code[edge]!] ?? 2
+      if (edge >= firstPossible && knot.blamed < 0) knot.blamed = graph.itemOf(edge)
+      knot.isOneItem &&= knot.item === graph.itemOf(edge)
+      knot.seeds += seed[graph.codeOf(edge)]!
+      knot.needed += needed?.[graph.codeOf(edge)] ?? 2
     }
     for (const knot of knots.values()) {
       const isHarmless = knot.isOneItem && (phenomenon === 'G0' || possible.plain.has(knot.item))
@@ -127,4 +127,4 @@ interface Knot {
 
 /** The item of the first edge that is only possible. */
 const blamed = ({ graph, firstPossible }: PossibleGraph, cycle: readonly number[]): number =>
-  graph.item[cycle.find(edge => edge >= firstPossible) ?? firstPossible]!
+  graph.itemOf(cycle.find(edge => edge >= firstPossible) ?? firstPossible)

@@ -48,13 +48,13 @@ export class CycleSearch {
 
   /** The edges of the shortest cycle of the kind, from its seed on. `isSeed` narrows the seeds further. */
   shortest(kind: CycleKind, isSeed: (edge: number) => boolean = () => true): Found {
-    const { code, from, to } = this.#graph
+    const { from, to } = this.#graph
     let best: number[] | null = null
     let isBlurred = false
     this.#steps = 0
     this.#refused = false
-    for (let seed = 0; seed < code.length && best?.length !== 2; seed++) {
-      if (kind.seed[code[seed]!] === 0 || !isSeed(seed)) continue
+    for (let seed = 0; seed < from.length && best?.length !== 2; seed++) {
+      if (kind.seed[this.#graph.codeOf(seed)] === 0 || !isSeed(seed)) continue
       if (this.#steps > maxSteps) return best ?? 'undecided'
       const path = this.#path(to[seed]!, from[seed]!, kind, (best?.length ?? Number.POSITIVE_INFINITY) - 2)
       if (!path) continue
@@ -75,7 +75,7 @@ export class CycleSearch {
 
   /** The edges of a shortest path, at most so many; null where there is none. `start` and `goal` differ. */
   #path(start: number, goal: number, { allowed, needed }: CycleKind, longest: number): number[] | null {
-    const { starts, out, to, code } = this.#graph
+    const { starts, out, to } = this.#graph
     const search = ++this.#searches
     // Layer 1, where nothing is needed any more, is the upper half of the nodes.
     const nodes = this.#graph.nodes
@@ -98,8 +98,9 @@ export class CycleSearch {
       this.#steps += starts[node + 1]! - starts[node]!
       for (let index = starts[node]!; index < starts[node + 1]!; index++) {
         const edge = out[index]!
-        if (allowed[code[edge]!] === 0) continue
-        const nextLayer = layer === 1 || needed?.[code[edge]!] === 1 ? 1 : 0
+        const code = this.#graph.codeOf(edge)
+        if (allowed[code] === 0) continue
+        const nextLayer = layer === 1 || needed?.[code] === 1 ? 1 : 0
         const target = to[edge]!
         // Neither end of the path is passed on the way.
         if (target === start || (target === goal && nextLayer === 0)) continue
@@ -127,12 +128,12 @@ export class CycleSearch {
 
   /** Tries all cycles shorter than `limit`, by length. */
   #exhaustive(kind: CycleKind, isSeed: (edge: number) => boolean, limit: number): Found {
-    const { code, from, to, nodes } = this.#graph
+    const { from, to, nodes } = this.#graph
     const longest = Math.min(nodes, maxExhaustiveLength, limit - 1)
     const budget = { steps: maxExhaustiveSteps }
     for (let length = 2; length <= longest; length++) {
-      for (let seed = 0; seed < code.length; seed++) {
-        if (kind.seed[code[seed]!] === 0 || !isSeed(seed)) continue
+      for (let seed = 0; seed < from.length; seed++) {
+        if (kind.seed[this.#graph.codeOf(seed)] === 0 || !isSeed(seed)) continue
         const cycle = this.#extend(kind, [seed], new Set([to[seed]!, from[seed]!]), length, budget)
         if (cycle) return cycle
         if (budget.steps <= 0) return 'undecided'
@@ -142,16 +143,16 @@ export class CycleSearch {
   }
 
   #extend(kind: CycleKind, cycle: number[], passed: Set<number>, length: number, budget: { steps: number }): number[] | null {
-    const { starts, out, from, to, code } = this.#graph
+    const { starts, out, from, to } = this.#graph
     const node = to[cycle.at(-1)!]!
     for (let index = starts[node]!; index < starts[node + 1]!; index++) {
       const edge = out[index]!
-      if (kind.allowed[code[edge]!] === 0) continue
+      if (kind.allowed[this.#graph.codeOf(edge)] === 0) continue
       if (--budget.steps <= 0) return null
       cycle.push(edge)
       const target = to[edge]!
       if (cycle.length === length) {
-        const isWhole = target === from[cycle[0]!] && (!kind.needed || cycle.some((other, at) => at > 0 && kind.needed?.[code[other]!] === 1))
+        const isWhole = target === from[cycle[0]!] && (!kind.needed || cycle.some((other, at) => at > 0 && kind.needed?.[this.#graph.codeOf(other)] === 1))
         if (isWhole && this.#accepts(kind, cycle)) return cycle
       } else if (!passed.has(target)) {
         passed.add(target)

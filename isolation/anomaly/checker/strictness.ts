@@ -21,18 +21,22 @@ export const hasAllTimes = ({ transactions }: Items): boolean =>
 
 /** The transactions from which a path leads back in time. */
 export function findBackwards(items: Items, graph: Graph, component: Components): readonly number[] {
-  const { from, to, nodes } = graph
+  const { starts, out, to } = graph
   let count = 0
   for (const number of component) count = Math.max(count, number + 1)
   const earliest = new Float64Array(count).fill(Number.POSITIVE_INFINITY)
-  for (let node = 0; node < nodes; node++) {
-    earliest[component[node]!] = Math.min(earliest[component[node]!]!, endOf(items, node))
-  }
-  const edges = group(component.length === 0 ? new Int32Array() : from.map(node => component[node]!), count)
+  const members = group(component, count)
   for (let number = 0; number < count; number++) {
-    for (let at = edges.starts[number]!; at < edges.starts[number + 1]!; at++) {
-      earliest[number] = Math.min(earliest[number]!, earliest[component[to[edges.members[at]!]!]!]!)
+    let first = Number.POSITIVE_INFINITY
+    for (let at = members.starts[number]!; at < members.starts[number + 1]!; at++) {
+      const node = members.members[at]!
+      first = Math.min(first, endOf(items, node))
+      for (let index = starts[node]!; index < starts[node + 1]!; index++) {
+        // Within the component it is still open.
+        first = Math.min(first, earliest[component[to[out[index]!]!]!]!)
+      }
     }
+    earliest[number] = first
   }
   const found: number[] = []
   for (const [node, { outcome, begin = Number.NEGATIVE_INFINITY }] of items.transactions.entries()) {

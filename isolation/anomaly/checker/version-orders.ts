@@ -151,13 +151,13 @@ function inferOrders(items: Items, installed: Groups, doubtful: ReadonlyMap<numb
 function readsBeforeWrites(items: Items, doubtful: ReadonlyMap<number, number>): Map<number, (readonly [number, number])[]> {
   const found = new Map<number, (readonly [number, number])[]>([...doubtful.keys()].map(item => [item, []]))
   for (const [transaction, { operations }] of items.transactions.entries()) {
-    if (!items.isCommitted(transaction)) continue
+    if (!items.isCommitted(transaction) || items.firstWrite[transaction] === items.firstWrite[transaction + 1]) continue
     const written = new Set<number>()
     const note = (table: string, key: string, version: VersionId | null): void => {
       const item = items.find(table, key)
-      const earlier = version === null ? undefined : items.findVersion(version)
       const later = doubtful.has(item) && !written.has(item) ? items.lastWriteOf(transaction, item) : -1
-      if (earlier === undefined || later < 0) return
+      const earlier = version === null || later < 0 ? undefined : items.findVersion(version)
+      if (earlier === undefined) return
       if (earlier >= 0 && items.writerOf(earlier) === transaction) return
       // What a writer replaced before it committed stands for what it left.
       const left = earlier >= 0 ? items.lastWriteOf(items.writerOf(earlier), item) : earlier
