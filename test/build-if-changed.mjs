@@ -42,7 +42,7 @@ function build() {
 
 function hashOfSources() {
   const hash = createHash('sha256')
-  const files = ['tsconfig.json', 'package.json', 'package-lock.json', ...sourcesIn('engine'), ...sourcesIn('isolation'), ...sourcesIn('test/mutants'), ...sourcesIn('test/simulation')]
+  const files = ['tsconfig.json', 'package.json', 'package-lock.json', ...sourcesIn('bench'), ...sourcesIn('engine'), ...sourcesIn('isolation'), ...sourcesIn('test/mutants'), ...sourcesIn('test/simulation')]
   for (const file of files) hash.update(`${file}\0`).update(readFileSync(join(root, file))).update('\0')
   return hash.digest('hex')
 }
@@ -51,7 +51,7 @@ function hashOfSources() {
 function sourcesIn(folder) {
   const files = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
   return files
-    .filter(file => file.endsWith('.ts'))
+    .filter(file => file.endsWith('.ts') && !file.includes('node_modules'))
     .map(file => join(folder, file))
     .toSorted()
 }

@@ -10,7 +10,7 @@ test('a closed database no longer follows the promises of the process', async ()
   try {
     const db = await open(':memory:', { guard: 'async' })
     const during = await db.transaction(async () => {
-      await null
+      await turns(1)
       return db.outside(() => 1)
     })
     await db.close()

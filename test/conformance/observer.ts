@@ -166,14 +166,11 @@ export class Observer {
     this.note(line, outcome)
     if (outcome.startsWith('throws')) this.tally.count(outcome)
     if (!expected.includes(outcome)) throw new Mismatch(`expected ${expected.join(' or ')}, got ${outcome}${watched.error === undefined ? '' : `: ${String((watched.error as Error).stack)}`}`)
-    const isUnknown = outcome === 'throws COMMIT_UNKNOWN' || outcome === 'throws TIMEOUT'
-    if (isUnknown) return
+    // A relaxed one may have been shown more than what was acknowledged before, also where it failed.
+    if (relaxed) this.acknowledgedTo = this.history.present
     if (!outcome.startsWith('throws ')) for (const id of hooks) this.#confirmed.add(id)
-    if (relaxed) {
-      // It may have been shown more than what was acknowledged before.
-      this.acknowledgedTo = this.history.present
-      return
-    }
+    // Nobody has been told what of it is on disk.
+    if (relaxed || outcome === 'throws COMMIT_UNKNOWN' || outcome === 'throws TIMEOUT') return
     this.durable = Math.max(this.durable, shownFrom, commit ?? 0)
     if (commit !== undefined) {
       this.#acknowledge(commit)
