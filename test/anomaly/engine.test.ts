@@ -18,7 +18,7 @@ test.each(premiseSubjects)('nothing that its level rules out is found at $name',
         expect(cells[0]?.observed).not.toBe('unsupported')
         expect(cells[0]?.forbidden).toEqual([])
       }),
-      { numRuns: 60 },
+      { numRuns: 60, seed: Number(process.env['SCENARIO_SEED'] ?? 1) },
     )
   } finally {
     await store.close()
