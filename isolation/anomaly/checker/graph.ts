@@ -64,6 +64,13 @@ export class Edges {
     return this.#from.length
   }
 
+  /** Makes room for so many more. */
+  expect(more: number): void {
+    this.#from.expect(more)
+    this.#to.expect(more)
+    this.#marks.expect(more)
+  }
+
   add(from: number, to: number, code: number, item: number): void {
     if (from === to) return
     this.#from.push(from)

@@ -14,12 +14,16 @@ export class Integers {
   }
 
   push(value: number): void {
-    if (this.#length === this.#values.length) {
-      const longer = new Int32Array(this.#values.length * 2 + 16)
-      longer.set(this.#values)
-      this.#values = longer
-    }
+    if (this.#length === this.#values.length) this.expect(this.#length + 16)
     this.#values[this.#length++] = value
+  }
+
+  /** Makes room for so many more. */
+  expect(more: number): void {
+    if (this.#length + more <= this.#values.length) return
+    const longer = new Int32Array(this.#length + more)
+    longer.set(this.values())
+    this.#values = longer
   }
 
   at(index: number): number {

@@ -8,7 +8,7 @@
  *   writers, and readers of versions  ->  before(item)  ->  writers          deletes  ->  missed(item)  ->  those who missed it
  */
 import type { Reading } from './absences.js'
-import { components, type Components, edgesOnCycles } from './components.js'
+import { components, type Components } from './components.js'
 import { cycleKinds, type CyclePhenomenon, findCycles, isFree } from './cycles.js'
 import { absent, absentInRange, type Dependencies } from './dependencies.js'
 import { deletes, free, type Graph, inRange, rw, wr, ww } from './graph.js'
@@ -45,6 +45,7 @@ export function possibleGraph(dependencies: Dependencies, reading: Reading): Pos
 }
 
 function addUnordered({ edges, items, orders, unordered }: Dependencies): number {
+  if (orders.unknown.size > 0) edges.expect(3 * items.writes + 2 * unordered.length)
   let nodes = items.transactions.length
   const before = new Map<number, number>()
   for (const item of orders.unknown.keys()) {
@@ -98,8 +99,9 @@ export function possibleCycles(
     const usable = allowed.map((isAllowed, code) => (isAllowed === 1 || seed[code] === 1 || isFree(code) ? 1 : 0))
     const parts = usable.includes(0) ? components(graph, usable) : component
     const knots = new Map<number, Knot>()
-    for (const edge of edgesOnCycles(graph, parts, usable)) {
+    for (let edge = 0; edge < graph.from.length; edge++) {
       const part = parts[graph.from[edge]!]!
+      if (part !== parts[graph.to[edge]!] || usable[graph.codeOf(edge)] === 0) continue
       const knot = knots.get(part) ?? { blamed: -1, item: graph.itemOf(edge), isOneItem: true, seeds: 0, needed: 0 }
       knots.set(part, knot)
       if (edge >= firstPossible && knot.blamed < 0) knot.blamed = graph.itemOf(edge)
