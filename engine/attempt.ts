@@ -52,7 +52,8 @@ export class Attempt implements Committing {
   readonly hooks: (() => void)[] = []
   /** The handles whose bodies run, outermost first; only the last may act. */
   readonly handles: object[] = []
-  readonly #tables = new Set<unknown>()
+  /** Tables whose catalog entries are relied on. */
+  readonly #tables: unknown[] = []
   /** Why it ended; errors are made when they are thrown, for a stack trace is dear and should show the late caller. */
   #ended: 'committed' | 'aborted' | Error | undefined
   #sealed = false
@@ -109,8 +110,8 @@ export class Attempt implements Committing {
 
   /** The first use of a table in a transaction reads its catalog entry. */
   useTable<K, In, Out, Bound>(codec: TableCodec<K, In, Out, Bound>): void {
-    if (this.#tables.has(codec)) return
-    this.#tables.add(codec)
+    if (this.#tables.includes(codec)) return
+    this.#tables.push(codec)
     this.view.rely(codec.catalogKey)
   }
 

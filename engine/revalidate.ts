@@ -7,7 +7,7 @@
  */
 import type { Snapshot } from './store/epochs.js'
 import { SnapshotCursor } from './store/snapshot-cursor.js'
-import type { Store } from './store/store.js'
+import { owned, type Store } from './store/store.js'
 import { sameValue, type View } from './view.js'
 import type { Conflict } from '../isolation/validate.js'
 import type { CommitTs, Key, KeyRange } from '../isolation/types.js'
@@ -16,7 +16,7 @@ import type { CommitTs, Key, KeyRange } from '../isolation/types.js'
 export function* revalidate(store: Store, view: View, later: Snapshot, sliceKeys: number): Generator<void, Conflict | undefined> {
   let keys = 0
   for (const key of view.reads.points) {
-    const now = store.read(later, key)
+    const now = owned(store.read(later, key))
     if (!sameValue(store.read(view.snapshot, key), now)) return conflictAt({ key }, key, now?.ts ?? later.ts, now?.value === undefined)
     if (++keys % sliceKeys === 0) yield
   }

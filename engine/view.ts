@@ -8,7 +8,7 @@
  *   V-3  If it no longer holds, the transaction can still end as a reader at its snapshot. Once it writes it is doomed, at once.
  */
 import { RowCursor } from './row-cursor.js'
-import type { SeenVersion, Store } from './store/store.js'
+import { owned, type SeenVersion, type Store } from './store/store.js'
 import type { Snapshot } from './store/epochs.js'
 import type { Version } from './store/window.js'
 import type { WriteSet } from './write-set.js'
@@ -81,9 +81,9 @@ export class View {
 
   /** Records a key as read (levels that track) without looking at its value. */
   rely(key: Key): void {
-    if (!this.#tracks || this.reads.points.has(key)) return
+    if (!this.#tracks) return
     const newest = this.#parts.store.epochs.window.newest(key)
-    if (newest !== undefined && newest.ts > this.snapshot.ts) this.#meetNewer(newest, undefined)
+    if (newest !== undefined && newest.ts > this.snapshot.ts && !this.reads.points.has(key)) this.#meetNewer(newest, undefined)
     this.reads.addPoint(key)
   }
 
@@ -117,7 +117,7 @@ export class View {
     const { store } = this.#parts
     const present = store.epochs.acquire(store.visibleTs, false)
     try {
-      const now = this.saw(store.read(present, key))
+      const now = this.saw(owned(store.read(present, key)))
       return sameValue(store.read(this.snapshot, key), now)
     } finally {
       store.epochs.release(present)

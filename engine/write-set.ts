@@ -58,7 +58,7 @@ export class WriteSet {
   }
 
   get(key: Key): Write | undefined {
-    return this.#writes.get(key)
+    return this.#writes.size === 0 ? undefined : this.#writes.get(key)
   }
 
   keys(): IterableIterator<Key> {

@@ -3,6 +3,7 @@
  * conditional write and an abandoned iterator have all told the body something (pitfalls of other engines; PostgreSQL keeps them for the same reason,
  * Ports & Grittner, VLDB 2012, section 7.3).
  */
+import { Points } from './points.js'
 import { successor, type Key, type KeyRange } from './types.js'
 
 /** Points beyond this are merged into ranges: the premise grows (it may abort more), it never shrinks. */
@@ -39,7 +40,7 @@ export class RangeRead implements KeyRange {
 }
 
 export class ReadSet {
-  readonly points: Set<Key> = new Set()
+  readonly points: Points = new Points()
   readonly ranges: KeyRange[] = []
 
   get size(): number {

@@ -141,17 +141,37 @@ const escaped = (content: string): string => (content.includes(terminator) ? con
 
 const double = new DataView(new ArrayBuffer(8))
 
+/**
+ * The whole key of a table whose key is one number, made in one step, as `encodeAsciiKey`. Undefined where the number, or a prefix of more than one byte, needs the general way.
+ */
+export const encodeNumberKey = (prefix: string, value: unknown): string | undefined => {
+  if (typeof value !== 'number' || value !== value || prefix.length !== 1) return undefined
+  const { high, low } = sortableBits(value)
+  return String.fromCharCode(
+    prefix.charCodeAt(0),
+    tag.number,
+    high >>> 24,
+    (high >>> 16) & 0xff,
+    (high >>> 8) & 0xff,
+    high & 0xff,
+    low >>> 24,
+    (low >>> 16) & 0xff,
+    (low >>> 8) & 0xff,
+    low & 0xff,
+    0,
+  )
+}
+
 /** IEEE 754, big endian: a positive number gets its sign bit set, a negative one all its bits inverted. `-0` becomes `0`. */
-const sortableFloat = (value: number): string => {
+const sortableBits = (value: number): { high: number; low: number } => {
   double.setFloat64(0, value + 0)
-  let high = double.getUint32(0)
-  let low = double.getUint32(4)
-  if (high >>> 31 === 1) {
-    high = ~high
-    low = ~low
-  } else {
-    high |= 0x8000_0000
-  }
+  const high = double.getUint32(0)
+  const low = double.getUint32(4)
+  return high >>> 31 === 1 ? { high: ~high, low: ~low } : { high: high | 0x8000_0000, low }
+}
+
+const sortableFloat = (value: number): string => {
+  const { high, low } = sortableBits(value)
   return String.fromCharCode(
     high >>> 24,
     (high >>> 16) & 0xff,

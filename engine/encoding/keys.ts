@@ -21,6 +21,7 @@ import {
   encodeAsciiKey,
   encodeBeginning,
   encodeElement,
+  encodeNumberKey,
   type KeyElement,
   type KeyElementType,
   type KeyTuple,
@@ -59,8 +60,7 @@ export const tablePrefix = (id: number): string => {
  */
 export const encodeKey = (prefix: string, tuple: KeyTuple, types: readonly KeyElementType[]): Key => {
   if (tuple.length !== types.length) throw wrongLength(tuple, types, '')
-  const ascii = types.length === 1 && types[0] === 'string' ? encodeAsciiKey(prefix, tuple[0]) : undefined
-  return limited(ascii ?? encodeElements(prefix, tuple, types) + terminator)
+  return limited((types.length === 1 ? encodeInOneStep(prefix, tuple[0], types[0]) : undefined) ?? encodeElements(prefix, tuple, types) + terminator)
 }
 
 /**
@@ -133,6 +133,9 @@ export const keyHex = (key: Key): string => {
   const shown = Buffer.from(key.slice(0, 64), 'latin1').toString('hex')
   return key.length > 64 ? `${shown}…` : shown
 }
+
+const encodeInOneStep = (prefix: string, element: unknown, type: KeyElementType | undefined): string | undefined =>
+  type === 'number' ? encodeNumberKey(prefix, element) : type === 'string' ? encodeAsciiKey(prefix, element) : undefined
 
 const encodeElements = (prefix: string, tuple: KeyTuple, types: readonly KeyElementType[]): string => {
   let encoded = prefix

@@ -4,6 +4,7 @@
  */
 import { StorageError } from '../errors.js'
 import { magnitudeOfBytes } from './bigints.js'
+import { textOfUtf8 } from './text.js'
 import { binaryKinds, code, errorKinds, errorParts, extension, maxNesting, shortText } from './value-format.js'
 
 const double = new DataView(new ArrayBuffer(8))
@@ -13,7 +14,6 @@ export class ValueReader {
   #at = 0
   #end: number
   #depth = 0
-  #text: Buffer | undefined
   /** Every object by number; only in a graph. */
   #objects: object[] | undefined
 
@@ -246,9 +246,7 @@ export class ValueReader {
   }
 
   #utf8(start: number, end: number): string {
-    const bytes = this.#bytes
-    this.#text ??= Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    return this.#text.toString('utf8', start, end)
+    return textOfUtf8(this.#bytes, start, end)
   }
 
   /** A property name. Rows of a table share theirs, so short ASCII names are looked up by their bytes instead of decoded each time. */

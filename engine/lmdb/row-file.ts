@@ -5,16 +5,20 @@
  *   R-1  Writes happen only inside `write`: one synchronous native transaction, no user code in it, nothing awaited.
  *   R-2  What a root holds is read from the root itself (`Root.appliedTs`), never remembered beside it.
  *   R-3  No native cursor outlives a call: ranges are read in chunks, so an abandoned iterator pins nothing.
- *   R-4  Every value that leaves this module owns its bytes.
+ *   R-4  What `Root.get` returns is on loan: its bytes lie in the package's one buffer, which the next read overwrites (a copy would cost as much as the read). Values of
+ *        a chunk own their bytes.
  */
 import { open, type RootDatabase } from 'lmdb'
 import { decodeRow, encodeRow } from '../encoding/rows.js'
 import { bytesToKey, keyToBytes } from '../encoding/keys.js'
 import { StorageError } from '../errors.js'
-import { asKey, asTs, noTs, type CommitTs, type Key, type KeyRange } from '../../isolation/types.js'
+import { asKey, noTs, type CommitTs, type Key, type KeyRange } from '../../isolation/types.js'
 
-/** The package's types leave out that reads take a transaction. */
-type Native = Omit<RootDatabase<Buffer, Key>, 'getBinary'> & { getBinary(key: Key, options: { transaction: NativeTransaction }): Buffer | undefined }
+/** The package's types leave out that reads take a transaction, and how many bytes of its buffer the last read filled. */
+type Native = Omit<RootDatabase<Buffer, Key>, 'getBinaryFast'> & {
+  getBinaryFast(key: Key, options: { transaction: NativeTransaction }): Buffer | undefined
+  readonly lastSize: number
+}
 type NativeTransaction = ReturnType<RootDatabase['useReadTransaction']>
 
 /** No table id begins with this byte. */
@@ -123,16 +127,14 @@ export class Root {
     this.incarnation = metadata ? Buffer.from(metadata.value).readUIntBE(0, 6) : 0
   }
 
-  /** The row, or undefined where there is none. Throws `CORRUPT` where its checksum fails. */
+  /** The row, its value on loan until the next read (R-4), or undefined where there is none. Throws `CORRUPT` where its checksum fails. */
   get(key: Key): StoredRow | undefined {
-    let bytes: Buffer | undefined
     try {
-      bytes = this.#db.getBinary(key, this.#options)
+      const bytes = this.#db.getBinaryFast(key, this.#options)
+      return bytes && decodeRow(key, bytes, this.#db.lastSize)
     } catch (error) {
       throw unreadable(error)
     }
-    if (bytes === undefined) return undefined
-    return storedRow(key, bytes)
   }
 
   /**
@@ -148,7 +150,7 @@ export class Root {
       : { start: range.lo, end: range.hi }
     try {
       for (const { key, value } of this.#db.getRange({ ...bounds, limit: maxRows, transaction: this.#transaction })) {
-        rows.push(storedRow(key, value))
+        rows.push(decodeRow(key, value))
         sizeBytes += value.length
         if (sizeBytes > maxBytes) return { rows, complete: false }
       }
@@ -160,15 +162,6 @@ export class Root {
 
   release(): void {
     this.#transaction.done()
-  }
-}
-
-function storedRow(key: Key, bytes: Uint8Array): StoredRow {
-  try {
-    const { ts, value } = decodeRow(key, bytes)
-    return { key, ts: asTs(ts), value }
-  } catch (error) {
-    throw unreadable(error)
   }
 }
 

@@ -106,7 +106,7 @@ export class Store {
     }
   }
 
-  /** What `key` holds at the snapshot; undefined where nothing is known of it. Throws `SNAPSHOT_TOO_OLD`, `CORRUPT`. */
+  /** What `key` holds at the snapshot; undefined where nothing is known of it. Its value is on loan until the next read (`owned`). Throws `SNAPSHOT_TOO_OLD`, `CORRUPT`. */
   read(snapshot: Snapshot, key: Key): SeenVersion | undefined {
     const { root } = snapshot
     return versionIn(this.epochs.window.newest(key), snapshot.appliedTs, snapshot.ts) ?? root.get(key)
@@ -264,6 +264,11 @@ export class Store {
     this.#waitingForRoom = []
     for (const resolve of waiting) resolve()
   }
+}
+
+/** What was read, to be kept beyond the next read. */
+export function owned(seen: SeenVersion | undefined): SeenVersion | undefined {
+  return seen?.value === undefined ? seen : { ts: seen.ts, value: Buffer.from(seen.value) }
 }
 
 /** The size a write set will take in the log; the limit of one transaction is stated in it. Throws `TRANSACTION_TOO_LARGE`. */

@@ -11,7 +11,10 @@ const unrecorded = (read: string): string => `const { ranges } = this.#attempt.v
 
 /** Runs `read` of `key`, and takes the key out again where it is new and `forgets` holds of what was read. */
 const forgotten = (read: string, key: string, forgets: string): string =>
-  `const { points } = this.#attempt.view.reads; const known = points.has(${key}); ${read}; if (!known && (${forgets})) points.delete(${key})`
+  `const { points } = this.#attempt.view.reads; const before = new Set(points); ${read}; if (!before.has(${key}) && (${forgets})) ${onlyThese('before')}`
+
+/** Takes all points out of `points` but those in a set. */
+const onlyThese = (kept: string): string => `{ points.clear(); for (const key of ${kept}) points.add(key) }`
 
 export const reads: readonly Mutant[] = [
   mutant('absent-key', 'a row that never was is not read', view, 'this.rely(key);', 'if (this.#parts.store.read(this.snapshot, key) !== undefined) this.rely(key);'),
@@ -24,7 +27,7 @@ export const reads: readonly Mutant[] = [
   ),
   mutant('present-row', 'a row that is there is not read', view, 'this.rely(key);', 'if (this.#parts.store.read(this.snapshot, key)?.value === undefined) this.rely(key);'),
   mutant('has', 'has reads nothing', transaction, 'return this.#attempt.view.get(this.#use(table).encodeKey(key)) !== undefined', `const encoded = this.#use(table).encodeKey(key); ${forgotten('const there = this.#attempt.view.get(encoded) !== undefined', 'encoded', 'true')}; return there`),
-  mutant('get-many', 'getMany reads only its first key', transaction, 'return all.map(key => readRow(this.#source, codec, key))', 'const known = new Set(this.#attempt.view.reads.points); const rows = all.map(key => readRow(this.#source, codec, key)); const first = all.length > 0 && codec.encodeKey(all[0]); for (const key of this.#attempt.view.reads.points) if (!known.has(key) && key !== first) this.#attempt.view.reads.points.delete(key); return rows'),
+  mutant('get-many', 'getMany reads only its first key', transaction, 'return all.map(key => readRow(this.#source, codec, key))', `const { points } = this.#attempt.view.reads; const kept = new Set(points); const rows = all.map(key => readRow(this.#source, codec, key)); if (all.length > 0) kept.add(codec.encodeKey(all[0])); ${onlyThese('kept')}; return rows`),
   mutant('count', 'count reads nothing', transaction, 'return countRows(this.#source, this.#use(table), options)', unrecorded('countRows(this.#source, this.#use(table), options)')),
   mutant('first', 'first reads nothing', transaction, `return endRow(this.#source, this.#use(table), 'first', options)`, unrecorded(`endRow(this.#source, this.#use(table), 'first', options)`)),
   mutant('last', 'last reads nothing', transaction, `return endRow(this.#source, this.#use(table), 'last', options)`, unrecorded(`endRow(this.#source, this.#use(table), 'last', options)`)),
@@ -74,7 +77,7 @@ export const reads: readonly Mutant[] = [
     transaction,
     'const hooks = attempt.hooks.length;',
     'const { points, ranges } = attempt.view.reads; const known = new Set(points); const kept = ranges.length; ' +
-      'const hooks = { at: attempt.hooks.length, valueOf() { for (const key of points) if (!known.has(key)) points.delete(key); ranges.length = kept; return this.at } };',
+      `const hooks = { at: attempt.hooks.length, valueOf() { ${onlyThese('known')}; ranges.length = kept; return this.at } };`,
   ),
   {
     name: 'catalog-entry',

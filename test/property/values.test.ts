@@ -329,7 +329,6 @@ describe('encoded values', () => {
   test('bytes are the caller’s own, and so is what is decoded from them', () => {
     for (const value of ['x', { a: 'y'.repeat(200), b: new Uint8Array(20) }, 'z'.repeat(300_000)]) {
       const bytes = encodeValue(value)
-      expect(bytes.buffer.byteLength).toBe(bytes.length)
       const copy = Uint8Array.from(bytes)
       encodeValue(['something', 'else', 'q'.repeat(1_000)])
       expect(Buffer.compare(bytes, copy)).toBe(0)

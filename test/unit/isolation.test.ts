@@ -1,6 +1,7 @@
 /** Concurrency control without a store: what is recorded, who wrote what lately, and what a level makes of it. Checked against lists that know everything. */
 import { describe, expect, test } from 'vitest'
 import { ConflictIndex, type CommittedWrites, type Overwrite } from '../../isolation/conflict-index.js'
+import { Points } from '../../isolation/points.js'
 import { policies } from '../../isolation/policy.js'
 import { RangeRead, ReadSet } from '../../isolation/read-set.js'
 import { asKey, asTs, levels, noTs, successor, type CommitTs, type Key, type KeyRange, type WriteKind } from '../../isolation/types.js'
@@ -254,6 +255,21 @@ describe('a read set', () => {
     expect(reads.reading(k('m'))).toEqual({ range: read })
     for (const key of ['b', 'r', 'q\0', 'l']) expect(reads.reading(k(key))).toBeUndefined()
     expect(reads.size).toBe(3)
+  })
+
+  test.each([3, 16, 17, 2_000, 16_384, 16_385, 40_000])('%i points, each read twice, are all there and no others, listed or hashed', total => {
+    const points = new Points()
+    const key = (i: number): Key => k(`point ${i}`)
+    for (let i = 0; i < total * 2; i++) points.add(key(i % total))
+    expect(points.size).toBeGreaterThanOrEqual(total)
+    expect(points.size).toBeLessThanOrEqual(Math.max(total, 16_384))
+    expect(new Set(points)).toEqual(new Set(Array.from({ length: total }, (_, i) => key(i))))
+    expect([points.has(key(0)), points.has(key(total - 1)), points.has(key(total))]).toEqual([true, true, false])
+    points.add(key(total))
+    expect([points.has(key(0)), points.has(key(total))]).toEqual([true, true])
+    expect(new Set(points).size).toBe(total + 1)
+    points.clear()
+    expect([points.size, points.has(key(0)), [...points].length]).toEqual([0, false, 0])
   })
 
   test('a very large one becomes coarser and never smaller', () => {

@@ -68,11 +68,11 @@ describe('rows', () => {
     expect(damage(() => decodeRow(key, row))).toMatch(/^row has an unknown format/)
   })
 
-  test('a row owns its bytes, and a decoded value is a view of them', () => {
+  test('nobody else writes to the bytes of a row, and a decoded value is a view of them', () => {
     const value = valueOf(5)
     const row = encodeRow(key, asTs(1), value)
     value[0] = 99
-    expect(row.byteLength).toBe(row.buffer.byteLength)
+    encodeRow(key, asTs(1), value)
     const decoded = decodeRow(key, row)
     expect(decoded.value[0]).toBe(0)
     expect(decoded.value.buffer).toBe(row.buffer)
