@@ -2,40 +2,47 @@
 import type { Cancel, Environment } from './environment.js'
 import { CancelledError, LimitError } from './errors.js'
 
+/** What ends when the time is up. */
+export interface Interruptible {
+  end(error: Error): void
+}
+
 export class Bound {
   readonly #environment: Environment
   readonly #timeoutMs: number
   readonly #untilMs: number
   #signal: AbortSignal | undefined
-  readonly #onAbort = (): void => this.#interrupt(new CancelledError(this.#signal!.reason))
+  readonly #onAbort: (() => void) | undefined
   #cancelTimer: Cancel | undefined
   #armed = false
   #error: LimitError | CancelledError | undefined
   #reject: ((error: Error) => void) | undefined
-  #onInterrupt: ((error: Error) => void) | undefined
+  #watched: Interruptible | undefined
 
   constructor(environment: Environment, timeoutMs: number, signal: AbortSignal | undefined) {
     this.#environment = environment
     this.#timeoutMs = timeoutMs
     this.#untilMs = environment.nowMs() + timeoutMs
     this.#signal = signal
+    this.#onAbort = signal && (() => this.#interrupt(new CancelledError(signal.reason)))
   }
 
-  /** Calls `onInterrupt` at once when the time is up or the signal is aborted, instead of whom it called before. */
-  watch(onInterrupt: (error: Error) => void): void {
-    this.#onInterrupt = onInterrupt
+  /** Ends `attempt` at once when the time is up or the signal is aborted, instead of the one that was watched before. */
+  watch(attempt: Interruptible): void {
+    this.#watched = attempt
   }
 
   /** Throws `TIMEOUT` or `CANCELLED` where the time is up or the signal aborted. */
   assertWithin(): void {
-    if (this.#error === undefined && this.#signal?.aborted) this.#onAbort()
+    if (this.#error === undefined && this.#signal?.aborted) this.#onAbort!()
     if (this.#error === undefined && this.#environment.nowMs() > this.#untilMs) this.#interrupt(this.#timeout())
     if (this.#error !== undefined) throw this.#error
   }
 
-  /** Settles as `promise` does, or rejects when the time is up or the signal is aborted. */
-  race<T>(promise: PromiseLike<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
+  /** Settles as `promise` does, or rejects when the time is up or the signal is aborted; in either case with what `errorOf` makes of the error. */
+  race<T>(promise: PromiseLike<T>, errorOf: (error: unknown) => unknown = error => error): Promise<T> {
+    return new Promise<T>((resolve, fail) => {
+      const reject = (error: unknown): void => fail(errorOf(error))
       this.#reject = reject
       promise.then(resolve, reject)
       if (this.#error !== undefined) reject(this.#error)
@@ -58,15 +65,16 @@ export class Bound {
     if (this.#armed) return
     this.#armed = true
     this.#cancelTimer = this.#environment.setTimer(() => this.#interrupt(this.#timeout()), Math.max(0, this.#untilMs - this.#environment.nowMs()), background)
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true })
-    if (this.#signal?.aborted) this.#onAbort()
+    if (this.#signal === undefined) return
+    this.#signal.addEventListener('abort', this.#onAbort!, { once: true })
+    if (this.#signal.aborted) this.#onAbort!()
   }
 
   /** From now on only the deadline counts: what is installed cannot be cancelled. */
   ignoreSignal(): void {
-    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#signal?.removeEventListener('abort', this.#onAbort!)
     this.#signal = undefined // also where waiting begins only afterwards
-    this.#onInterrupt = undefined
+    this.#watched = undefined
   }
 
   release(): void {
@@ -77,7 +85,7 @@ export class Bound {
   #interrupt(error: LimitError | CancelledError): void {
     if (this.#error !== undefined) return
     this.#error = error
-    this.#onInterrupt?.(error)
+    this.#watched?.end(error)
     this.#reject?.(error)
   }
 

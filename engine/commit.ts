@@ -14,7 +14,7 @@ import { checkTransactionSize, type SeenVersion, type Store } from './store/stor
 import { SnapshotCursor } from './store/snapshot-cursor.js'
 import type { Snapshot } from './store/epochs.js'
 import type { View } from './view.js'
-import type { Condition, WriteSet } from './write-set.js'
+import type { Condition, Write, WriteSet } from './write-set.js'
 import { ConflictIndex, type Overwrite } from '../isolation/conflict-index.js'
 import type { Conflict } from '../isolation/validate.js'
 import type { CommitTs, Key, KeyRange, WriteKind } from '../isolation/types.js'
@@ -31,6 +31,11 @@ export interface Committing {
   doom(conflict: Conflict): ConflictError
   /** The error for a condition that no longer holds at commit. */
   violated(condition: Condition, overwrite: Overwrite): ConstraintError | ConflictError
+}
+
+/** One write per key. */
+interface WrittenRows extends Iterable<readonly [Key, Write]> {
+  readonly size: number
 }
 
 export class CommitPath {
@@ -62,15 +67,17 @@ export class CommitPath {
   }
 
   /** Installs writes that need no validation (any more). Throws `DISK_FULL`, having changed nothing. */
-  install(rows: ReadonlyMap<Key, { readonly value: Uint8Array | undefined; readonly kind: WriteKind }>, { label, durability }: Pick<Committing, 'label' | 'durability'>): CommitTs {
-    const writes: LogWrite[] = []
-    const keys: Key[] = []
-    const kinds: WriteKind[] = []
+  install(rows: WrittenRows, { label, durability }: Pick<Committing, 'label' | 'durability'>): CommitTs {
+    // Of the right length from the beginning: these lists live on, and one that grew keeps the room it grew into.
+    const writes = new Array<LogWrite>(rows.size)
+    const keys = new Array<Key>(rows.size)
+    const kinds = new Array<WriteKind>(rows.size)
     let sizeBytes = 0
+    let i = 0
     for (const [key, { value, kind }] of rows) {
-      writes.push({ key, value })
-      keys.push(key)
-      kinds.push(kind)
+      writes[i] = { key, value }
+      keys[i] = key
+      kinds[i++] = kind
       sizeBytes += key.length + (value?.length ?? 0)
     }
     checkTransactionSize(sizeBytes, keys.length, this.#limits)
@@ -151,9 +158,10 @@ export class CommitPath {
   }
 
   /** The write set as it must be installed on the present: conditions hold, deleted ranges are expanded. */
-  #evaluate(transaction: Committing): Map<Key, { value: Uint8Array | undefined; kind: WriteKind }> {
+  #evaluate(transaction: Committing): WrittenRows {
     const { view, writes } = transaction
-    const rows = new Map<Key, { value: Uint8Array | undefined; kind: WriteKind }>(writes.entries())
+    if (writes.conditions.length === 0 && writes.deletedRanges.length === 0) return writes
+    const rows = new Map<Key, Write>(writes)
     const present = this.#store.epochs.acquire(this.#store.visibleTs, false)
     try {
       if (view.policy.conditionsAtCommit) for (const condition of writes.conditions) this.#check(condition, present, transaction)

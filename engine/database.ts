@@ -65,8 +65,12 @@ export class Database {
    * Rejects with what the body threw (nothing was changed); `RETRIES_EXHAUSTED`, `TIMEOUT`, `CANCELLED`; `ROW_EXISTS`, `ROW_ABSENT` where a condition fails at
    * commit; `TRANSACTION_TOO_LARGE`, `SNAPSHOT_TOO_OLD`, `DISK_FULL`, `COMMIT_UNKNOWN`, `POISONED`, `CLOSED`; `SAVEPOINT_ACTIVE` where the body ended before a savepoint of it.
    */
-  async transaction<T>(body: (tx: Transaction) => T | PromiseLike<T>, options?: TransactionOptions): Promise<T> {
-    return run(this.#engine, this.#body(body, 'transaction'), this.#settings(options))
+  transaction<T>(body: (tx: Transaction) => T | PromiseLike<T>, options?: TransactionOptions): Promise<T> {
+    try {
+      return run(this.#engine, this.#body(body, 'transaction'), this.#settings(options))
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
   }
 
   /**

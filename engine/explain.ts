@@ -12,7 +12,7 @@ export interface Explained {
   readonly label: string | undefined
   readonly snapshotTs: CommitTs
   /** Writes its reads passed over, by key. */
-  readonly ignored: ReadonlyMap<Key, IgnoredWrite>
+  readonly ignored: ReadonlyMap<Key, IgnoredWrite> | undefined
   /** Whether a row was there at the snapshot. */
   readonly wasPresent: (key: Key) => boolean
 }
@@ -58,7 +58,7 @@ export function explain(conflict: Conflict, transaction: Explained, nameTable: N
 
 function kindOf({ read, overwrite }: Conflict, { level, ignored, wasPresent }: Explained): Explanation['kind'] {
   if (level === 'snapshot') return 'write-write'
-  const passedOver = ignored.get(overwrite.key)
+  const passedOver = ignored?.get(overwrite.key)
   if (passedOver !== undefined && passedOver.by === ('range' in read ? read.range : undefined)) return 'stale-read'
   if ('key' in read) return 'overwritten'
   return overwrite.write !== 'delete' && !wasPresent(overwrite.key) ? 'phantom' : 'overwritten'

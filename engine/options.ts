@@ -41,7 +41,17 @@ export function transactionSettings(options: TransactionOptions | undefined, def
   if (options === undefined) return defaultSettings(defaults)
   if (typeof options !== 'object' || options === null) throw bad('Transaction options must be an object.')
   for (const option of Object.keys(options)) if (!known.has(option)) throw bad(`Unknown transaction option ${JSON.stringify(option)}.`)
-  const settings: Settings = { ...defaultSettings(defaults), ...definedOnly(options) }
+  const usual = defaultSettings(defaults)
+  const {
+    level = usual.level,
+    readOnly = usual.readOnly,
+    durability = usual.durability,
+    label,
+    maxAttempts = usual.maxAttempts,
+    timeoutMs = usual.timeoutMs,
+    signal,
+  } = options
+  const settings: Settings = { level, readOnly, durability, label, maxAttempts, timeoutMs, signal }
   if (!levels.includes(settings.level)) throw bad(`Unknown isolation level ${JSON.stringify(settings.level)}; there are ${levels.join(', ')}.`)
   if (typeof settings.readOnly !== 'boolean') throw bad('"readOnly" must be true or false.')
   checkDurability(settings.durability)
@@ -62,10 +72,6 @@ const timerMaxMs = 2 ** 31 - 1
 function defaultSettings({ durability, limits }: { durability: Durability; limits: Limits }): Settings {
   const { maxAttempts, timeoutMs } = limits
   return { level: 'serializable', readOnly: false, durability, label: undefined, maxAttempts, timeoutMs, signal: undefined }
-}
-
-function definedOnly(options: TransactionOptions): Partial<Settings> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<Settings>
 }
 
 function bad(message: string): UsageError {

@@ -1,8 +1,11 @@
 /** Runs bodies as transactions: attempts, retries, deadline, and the wait for the disk before anything is told. */
 import { Attempt, type Engine } from './attempt.js'
 import { Bound } from './bound.js'
+import type { Durability } from './commit.js'
+import type { Environment } from './environment.js'
 import { LimitError, StorageError, UsageError, type ConflictError } from './errors.js'
 import type { Settings } from './options.js'
+import type { Store } from './store/store.js'
 import { isPromise, Transaction } from './transaction.js'
 import type { CommitTs } from '../isolation/types.js'
 
@@ -14,21 +17,25 @@ const pauseMaxMs = 64
 
 /** Runs `body` until it commits. Rejects with what the body threw, `RETRIES_EXHAUSTED`, `TIMEOUT`, `CANCELLED`, a constraint, limit or storage error. */
 export async function run<T>(engine: Engine, body: Body<T | PromiseLike<T>>, settings: Settings): Promise<T> {
-  const bound = new Bound(engine.environment, settings.timeoutMs, settings.signal)
+  const { store, environment } = engine
+  const bound = new Bound(environment, settings.timeoutMs, settings.signal)
   try {
     for (let number = 1; ; number++) {
       bound.assertWithin()
       // Without an await where there is room: what was asked for before a close is accepted before it.
-      for (let room = engine.store.room(); room !== undefined; room = engine.store.room()) await bound.race(room)
-      const attempt = new Attempt(engine, settings)
-      const outcome = await attemptOnce(attempt, number, body, bound)
-      if ('value' in outcome) return outcome.value
-      if (number === settings.maxAttempts) {
-        await vouch(attempt, outcome.conflict.explain.overwrittenBy.commitTs, bound)
-        throw exhausted(number, outcome.conflict)
+      for (let room = store.room(); room !== undefined; room = store.room()) await bound.race(room)
+      const running = attemptOnce(engine, settings, number, body, bound)
+      const ended = running instanceof Promise ? await running : running
+      if (ended.is !== 'conflicted' || number === settings.maxAttempts) {
+        const waiting = vouch(engine, ended.shown, bound)
+        if (waiting !== undefined) await waiting
+        if (ended.is === 'conflicted') throw exhausted(number, ended.conflict)
+        if (ended.is === 'failed') throw ended.error
+        runHooks(ended.hooks, environment)
+        return ended.value
       }
       if (number + 1 >= firstPausedAttempt) {
-        await bound.pause(engine.environment.random() * Math.min(2 ** (number + 1 - firstPausedAttempt), pauseMaxMs))
+        await bound.pause(environment.random() * Math.min(2 ** (number + 1 - firstPausedAttempt), pauseMaxMs))
       }
     }
   } finally {
@@ -52,14 +59,14 @@ export function runSync<T>(engine: Engine, body: Body<T>, settings: Settings): T
       bound.assertWithin()
       attempt.assertActive(tx)
       const ts = attempt.commitNow()
-      vouchSync(attempt, ts)
-      runHooks(attempt)
+      vouchSync(engine, shownBy(attempt, ts))
+      runHooks(attempt.hooks, environment)
       return value
     } catch (error) {
       if (!attempt.isCommitted) {
         attempt.abort()
         if (attempt.doomed !== undefined && number < settings.maxAttempts) continue
-        vouchSync(attempt, attempt.doomed?.explain.overwrittenBy.commitTs)
+        vouchSync(engine, shownBy(attempt, attempt.doomed?.explain.overwrittenBy.commitTs))
         if (attempt.doomed !== undefined) throw exhausted(number, attempt.doomed)
       }
       throw error
@@ -78,7 +85,7 @@ export class ManualTransaction extends Transaction {
     super(attempt, 1)
     this.#attempt = attempt
     this.#bound = bound
-    bound.watch(error => attempt.end(error))
+    bound.watch(attempt)
     bound.arm('background')
   }
 
@@ -88,16 +95,20 @@ export class ManualTransaction extends Transaction {
    */
   async commit(): Promise<void> {
     const attempt = this.#attempt
+    const { engine } = attempt
     if (this.#committing) throw new UsageError('TRANSACTION_ENDED', 'The transaction is being committed, or has been.')
     this.#committing = true
     try {
-      const ts = await finish(attempt, this, this.#bound)
-      await vouch(attempt, ts, this.#bound)
-      runHooks(attempt)
+      // No await without need: what was asked for before a close is installed before it.
+      const preparing = prepare(attempt, this, this.#bound)
+      if (preparing !== undefined) await preparing
+      const shown = shownBy(attempt, commitNow(attempt, this.#bound))
+      await vouch(engine, shown, this.#bound)
+      runHooks(attempt.hooks, engine.environment)
     } catch (error) {
       if (!attempt.isCommitted) {
         attempt.abort()
-        await vouch(attempt, attempt.doomed?.explain.overwrittenBy.commitTs, this.#bound)
+        await vouch(engine, shownBy(attempt, attempt.doomed?.explain.overwrittenBy.commitTs), this.#bound)
       }
       throw error
     } finally {
@@ -128,79 +139,111 @@ export function beginManual(engine: Engine, settings: Settings): ManualTransacti
   return new ManualTransaction(new Attempt(engine, settings), bound)
 }
 
-type Outcome<T> = { readonly value: T } | { readonly conflict: ConflictError }
-
-async function attemptOnce<T>(attempt: Attempt, number: number, body: Body<T | PromiseLike<T>>, bound: Bound): Promise<Outcome<T>> {
-  bound.watch(error => attempt.end(error))
-  const tx = new Transaction(attempt, number)
-  let value: T
-  let ts: CommitTs | undefined
-  try {
-    const result = attempt.engine.guard.inside(() => body(tx))
-    value = isPromise<T>(result) ? await bound.race(result) : result
-    ts = await finish(attempt, tx, bound)
-  } catch (error) {
-    attempt.abort()
-    if (attempt.doomed !== undefined) return { conflict: attempt.doomed }
-    await vouch(attempt, undefined, bound)
-    throw error
-  }
-  await vouch(attempt, ts, bound)
-  runHooks(attempt)
-  return { value }
+/** What an outcome shows, and what must be on disk before it is told: its own commit, or the newest version it saw. */
+interface Shown {
+  readonly ts: CommitTs
+  /** Whether a commit of its own is among it. */
+  readonly installed: boolean
+  readonly durability: Durability
 }
 
-/** Commits, after whatever must be awaited first; each wait is followed by the whole commit path again. */
-async function finish(attempt: Attempt, tx: Transaction, bound: Bound): Promise<CommitTs | undefined> {
-  attempt.assertActive(tx)
-  if (!attempt.writes.isEmpty) {
-    attempt.seal()
-    const catching = attempt.engine.commitPath.catchUp(attempt)
-    if (catching !== undefined) await bound.race(catching)
-    for (let room = attempt.engine.store.room(); room !== undefined; room = attempt.engine.store.room()) await bound.race(room)
+/** How an attempt ended. Nothing of what the attempt held is in it, so that this can be collected while the disk is waited for. */
+type Ended<T> =
+  | { readonly is: 'committed'; readonly shown: Shown; readonly value: T; readonly hooks: readonly (() => void)[] }
+  | { readonly is: 'conflicted'; readonly shown: Shown; readonly conflict: ConflictError }
+  | { readonly is: 'failed'; readonly shown: Shown; readonly error: unknown }
+
+/** A promise only where the body, or the commit, had to wait for something: most do not, and those who do not are spared what promises cost. */
+function attemptOnce<T>(engine: Engine, settings: Settings, number: number, body: Body<T | PromiseLike<T>>, bound: Bound): Ended<T> | Promise<Ended<T>> {
+  const attempt = new Attempt(engine, settings)
+  bound.watch(attempt)
+  const tx = new Transaction(attempt, number)
+  try {
+    const result = engine.guard.inside(() => body(tx))
+    if (isPromise<T>(result)) return attemptAsync(attempt, tx, bound.race(result), bound)
+    const waiting = prepare(attempt, tx, bound)
+    if (waiting === undefined) return committed(attempt, result, bound)
+    return waiting.then(() => committed(attempt, result, bound)).catch((error: unknown) => failed(attempt, error))
+  } catch (error) {
+    return failed(attempt, error)
   }
+}
+
+async function attemptAsync<T>(attempt: Attempt, tx: Transaction, body: Promise<T>, bound: Bound): Promise<Ended<T>> {
+  try {
+    const value = await body
+    const waiting = prepare(attempt, tx, bound)
+    if (waiting !== undefined) await waiting
+    return committed(attempt, value, bound)
+  } catch (error) {
+    return failed(attempt, error)
+  }
+}
+
+function committed<T>(attempt: Attempt, value: T, bound: Bound): Ended<T> {
+  const ts = commitNow(attempt, bound)
+  return { is: 'committed', shown: shownBy(attempt, ts), value, hooks: attempt.hooks }
+}
+
+function failed(attempt: Attempt, error: unknown): Ended<never> {
+  attempt.abort()
+  const conflict = attempt.doomed
+  return conflict === undefined
+    ? { is: 'failed', shown: shownBy(attempt, undefined), error }
+    : { is: 'conflicted', shown: shownBy(attempt, conflict.explain.overwrittenBy.commitTs), conflict }
+}
+
+/** Seals the attempt and begins whatever must be awaited before its commit; undefined where that is nothing. */
+function prepare(attempt: Attempt, tx: Transaction, bound: Bound): Promise<void> | undefined {
+  attempt.assertActive(tx)
+  if (attempt.writes.isEmpty) return undefined
+  attempt.seal()
+  const { commitPath, store } = attempt.engine
+  const first = commitPath.catchUp(attempt) ?? store.room()
+  return first && untilRoom(first, store, bound)
+}
+
+async function untilRoom(first: Promise<void>, store: Store, bound: Bound): Promise<void> {
+  for (let waiting: Promise<void> | undefined = first; waiting !== undefined; waiting = store.room()) await bound.race(waiting)
+}
+
+function commitNow(attempt: Attempt, bound: Bound): CommitTs | undefined {
   bound.assertWithin()
   const ts = attempt.commitNow()
   bound.ignoreSignal()
   return ts
 }
 
-/**
- * Waits until what the outcome shows is on disk: its commit, or the newest version it saw. A relaxed transaction asked not to wait. Where the deadline comes first, a
- * commit's fate is not known yet.
- */
-async function vouch(attempt: Attempt, ts: CommitTs | undefined, bound: Bound): Promise<void> {
-  const { store } = attempt.engine
-  const needed = Math.max(ts ?? 0, attempt.view.seenTs) as CommitTs
-  if (attempt.durability === 'relaxed') {
-    store.acknowledgeRelaxed(needed)
-    if (store.isSyncOverdue) await new Promise<void>(resolve => attempt.engine.environment.defer(resolve))
-    return
-  }
-  if (needed <= store.durableTs) return
-  try {
-    await bound.race(store.whenDurable(needed))
-  } catch (error) {
-    throw asUnvouched(attempt, ts, error)
-  }
+function shownBy(attempt: Attempt, ts: CommitTs | undefined): Shown {
+  return { ts: Math.max(ts ?? 0, attempt.view.seenTs) as CommitTs, installed: attempt.isCommitted && ts !== undefined, durability: attempt.durability }
 }
 
-function vouchSync(attempt: Attempt, ts: CommitTs | undefined): void {
-  const { store } = attempt.engine
-  const needed = Math.max(ts ?? 0, attempt.view.seenTs) as CommitTs
-  const isRelaxed = attempt.durability === 'relaxed'
+/**
+ * Waits until what the outcome shows is on disk; undefined where it is. A relaxed transaction asked not to wait. Where the deadline comes first, a commit's fate is not known
+ * yet.
+ */
+function vouch({ store, environment }: Engine, { ts: needed, installed, durability }: Shown, bound: Bound): Promise<void> | undefined {
+  if (durability === 'relaxed') {
+    store.acknowledgeRelaxed(needed)
+    return store.isSyncOverdue ? new Promise<void>(resolve => environment.defer(resolve)) : undefined
+  }
+  if (needed <= store.durableTs) return undefined
+  return bound.race(store.whenDurable(needed), error => asUnvouched(installed, error))
+}
+
+function vouchSync({ store }: Engine, { ts: needed, installed, durability }: Shown): void {
+  const isRelaxed = durability === 'relaxed'
   if (isRelaxed) store.acknowledgeRelaxed(needed)
   if (isRelaxed ? !store.isSyncOverdue : needed <= store.durableTs) return
   try {
     store.flushSync()
   } catch (error) {
-    throw asUnvouched(attempt, ts, error)
+    throw asUnvouched(installed, error)
   }
 }
 
 /** Why an outcome cannot be told. COMMIT_UNKNOWN is for who has a commit of its own in doubt. */
-function asUnvouched(attempt: Attempt, ts: CommitTs | undefined, error: unknown): unknown {
-  const isInstalled = attempt.isCommitted && ts !== undefined
+function asUnvouched(isInstalled: boolean, error: unknown): unknown {
   if (isInstalled && error instanceof LimitError) {
     return new StorageError('COMMIT_UNKNOWN', 'The commit is installed, but its sync to disk did not end before the deadline: a crash may still undo it.', { cause: error })
   }
@@ -211,12 +254,12 @@ function asUnvouched(attempt: Attempt, ts: CommitTs | undefined, error: unknown)
 }
 
 /** A hook that throws cannot undo the commit, and must not be lost: its error surfaces as an uncaught exception. */
-function runHooks(attempt: Attempt): void {
-  for (const hook of attempt.hooks) {
+function runHooks(hooks: readonly (() => void)[], environment: Environment): void {
+  for (const hook of hooks) {
     try {
       hook()
     } catch (error) {
-      attempt.engine.environment.defer(() => {
+      environment.defer(() => {
         throw error
       })
     }

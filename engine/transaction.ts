@@ -2,10 +2,11 @@
 import type { Attempt } from './attempt.js'
 import { ConstraintError, UsageError } from './errors.js'
 import { countRows, endRow, forEachKey, listOf, readRow, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
+import type { RowCursor } from './row-cursor.js'
 import { keyText, type TableCodec } from './table/codec.js'
 import type { RangeOptions } from './table/definition.js'
 import { Table } from './table/table.js'
-import type { Key, WriteKind } from '../isolation/types.js'
+import type { Key, KeyRange, WriteKind } from '../isolation/types.js'
 
 /**
  * A running transaction. Reads are synchronous, see the transaction's snapshot with its own writes over it, and at level `serializable` are part of its premise: rows found,
@@ -25,11 +26,7 @@ export class Transaction {
     this.attempt = number
     this.#attempt = attempt
     attempt.handles.push(this)
-    this.#source = {
-      assertActive: () => attempt.assertActive(this),
-      get: key => attempt.view.get(key),
-      open: (range, reverse) => attempt.view.open(range, reverse),
-    }
+    this.#source = new HandleSource(attempt, this)
   }
 
   /** The row, or undefined where it is absent. Either way it is relied on. */
@@ -231,6 +228,29 @@ export class Transaction {
     this.#source.assertActive()
     this.#attempt.assertMayWrite()
     this.#attempt.writes.set(key, { value, kind })
+  }
+}
+
+/** What one handle reads through. */
+class HandleSource implements RowSource {
+  readonly #attempt: Attempt
+  readonly #handle: Transaction
+
+  constructor(attempt: Attempt, handle: Transaction) {
+    this.#attempt = attempt
+    this.#handle = handle
+  }
+
+  assertActive(): void {
+    this.#attempt.assertActive(this.#handle)
+  }
+
+  get(key: Key): Uint8Array | undefined {
+    return this.#attempt.view.get(key)
+  }
+
+  open(range: KeyRange, reverse: boolean): RowCursor {
+    return this.#attempt.view.open(range, reverse)
   }
 }
 

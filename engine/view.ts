@@ -43,10 +43,10 @@ export class View {
   readonly beganTs: CommitTs
   readonly reads: ReadSet = new ReadSet()
   /** Writes that a read passed over because they are newer than the snapshot, by key, with the range read that did (undefined: a read of the key itself). */
-  readonly ignored: Map<Key, IgnoredWrite> = new Map()
+  ignored: Map<Key, IgnoredWrite> | undefined
   readonly #parts: ViewParts
   readonly #tracks: boolean
-  readonly #cursors = new Set<RowCursor>()
+  #cursors: Set<RowCursor> | undefined
   #seenTs: CommitTs = noTs
   #lost: Conflict | undefined
 
@@ -96,8 +96,9 @@ export class View {
       recorded,
       onNewer: recorded && (newest => this.#meetNewer(newest, recorded)),
       onSeen: ts => this.#noteSeen(ts),
-      onClose: () => this.#cursors.delete(cursor),
+      onClose: () => this.#cursors!.delete(cursor),
     })
+    this.#cursors ??= new Set()
     this.#cursors.add(cursor)
     return cursor
   }
@@ -136,7 +137,7 @@ export class View {
   }
 
   release(): void {
-    for (const cursor of this.#cursors) cursor.close()
+    for (const cursor of this.#cursors ?? []) cursor.close()
     this.#parts.store.epochs.release(this.snapshot)
   }
 
@@ -163,6 +164,7 @@ export class View {
       }
       this.#lost = conflict
     }
+    this.ignored ??= new Map()
     if (this.ignored.size < ignoredMax && !this.ignored.has(newest.key)) this.ignored.set(newest.key, { by })
     if (this.#lost !== undefined && !writes.isEmpty) throw doom(this.#lost, this)
     return false

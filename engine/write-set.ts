@@ -65,7 +65,7 @@ export class WriteSet {
     return this.#writes.keys()
   }
 
-  entries(): IterableIterator<[Key, Write]> {
+  [Symbol.iterator](): IterableIterator<[Key, Write]> {
     return this.#writes.entries()
   }
 

@@ -11,7 +11,7 @@ const initialSizeBytes = 4096
 /** Memory that grew beyond this for one value is given back. */
 const keptSizeBytes = 256 * 1024
 /** Copying this much is faster than calling `set`. */
-const copiedByLoopBytes = 64
+const copiedByLoopBytes = 128
 const double = new DataView(new ArrayBuffer(8))
 
 export class ValueBytes {

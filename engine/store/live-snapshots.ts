@@ -16,6 +16,11 @@ export class LiveSnapshots {
       if (this.#counts[at]!++ === 0) this.#empty--
       return
     }
+    if (at === this.#stamps.length) {
+      this.#stamps.push(ts)
+      this.#counts.push(1)
+      return
+    }
     this.#stamps.splice(at, 0, ts)
     this.#counts.splice(at, 0, 1)
   }

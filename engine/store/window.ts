@@ -85,9 +85,8 @@ export class Window {
 
   /** Makes a commit's writes, one per key, the newest versions of their keys. Cannot fail. `durableTs` as of now, for W-3. */
   install(ts: CommitTs, writes: readonly LogWrite[], durableTs: CommitTs): WindowCommit {
-    const versions: Version[] = []
     let sizeBytes = 0
-    for (const { key, value } of writes) {
+    const versions = writes.map(({ key, value }) => {
       const older = this.#heads.get(key)
       const version: Version = { key, ts, value, older, newer: undefined, gone: false }
       this.#heads.set(key, version)
@@ -99,8 +98,8 @@ export class Window {
         this.#undurable.push(version)
       }
       sizeBytes += versionSizeBytes(version)
-      versions.push(version)
-    }
+      return version
+    })
     this.#sizeBytes += sizeBytes
     this.#pruneDurable(durableTs, versions.length * pruneRate)
     return { ts, versions, sizeBytes }

@@ -156,9 +156,14 @@ test(`after kill -9 no acknowledged commit is lost and none is partial (${rounds
   expect(acknowledged).toBeGreaterThan(rounds * 50)
 })
 
-test.each(['early', 'relaxed'] as const)('the harness notices losses where acknowledgements are %s', { timeout: 60_000 }, async mode => {
-  const { oracle } = await torture(mode, 4, seed)
-  console.log(`acknowledgements ${mode}: ${oracle.lost.length} of ${oracle.acknowledged} lost`)
-  expect(oracle.lost.length).toBeGreaterThan(0)
-  expect({ partial: oracle.partial, wrong: oracle.wrong }).toEqual({ partial: [], wrong: [] })
+test.each(['early', 'relaxed'] as const)('the harness notices losses where acknowledgements are %s', { timeout: 120_000 }, async mode => {
+  let lost = 0
+  // A kill that comes just after a write to the log loses nothing.
+  for (let times = 0; lost === 0 && times < 8; times++) {
+    const { oracle } = await torture(mode, 4, seed + times)
+    console.log(`acknowledgements ${mode}: ${oracle.lost.length} of ${oracle.acknowledged} lost`)
+    expect({ partial: oracle.partial, wrong: oracle.wrong }).toEqual({ partial: [], wrong: [] })
+    lost += oracle.lost.length
+  }
+  expect(lost).toBeGreaterThan(0)
 })
