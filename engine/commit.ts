@@ -17,7 +17,7 @@ import type { View } from './view.js'
 import type { Condition, Write, WriteSet } from './write-set.js'
 import { ConflictIndex, type Overwrite } from '../isolation/conflict-index.js'
 import type { Conflict } from '../isolation/validate.js'
-import type { CommitTs, Key, KeyRange, WriteKind } from '../isolation/types.js'
+import type { CommitTs, Key, KeyRange } from '../isolation/types.js'
 
 export type Durability = 'durable' | 'relaxed'
 
@@ -31,11 +31,6 @@ export interface Committing {
   doom(conflict: Conflict): ConflictError
   /** The error for a condition that no longer holds at commit. */
   violated(condition: Condition, overwrite: Overwrite): ConstraintError | ConflictError
-}
-
-/** One write per key. */
-interface WrittenRows extends Iterable<readonly [Key, Write]> {
-  readonly size: number
 }
 
 export class CommitPath {
@@ -67,23 +62,14 @@ export class CommitPath {
   }
 
   /** Installs writes that need no validation (any more). Throws `DISK_FULL`, having changed nothing. */
-  install(rows: WrittenRows, { label, durability }: Pick<Committing, 'label' | 'durability'>): CommitTs {
-    // Of the right length from the beginning: these lists live on, and one that grew keeps the room it grew into.
-    const writes = new Array<LogWrite>(rows.size)
-    const keys = new Array<Key>(rows.size)
-    const kinds = new Array<WriteKind>(rows.size)
-    let sizeBytes = 0
-    let i = 0
-    for (const [key, { value, kind }] of rows) {
-      writes[i] = { key, value }
-      keys[i] = key
-      kinds[i++] = kind
-      sizeBytes += key.length + (value?.length ?? 0)
-    }
-    checkTransactionSize(sizeBytes, keys.length, this.#limits)
+  install(rows: Iterable<readonly [Key, Write]>, { label, durability }: Pick<Committing, 'label' | 'durability'>): CommitTs {
+    const entries = [...rows]
+    const writes: LogWrite[] = entries.map(([key, { value }]) => ({ key, value }))
+    checkTransactionSize(writes.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0), writes.length, this.#limits)
     this.#store.reserve(writes)
     const ts = this.#store.install(writes, durability)
-    this.index.add({ ts, label, keys, kinds })
+    // Lists that are mapped are as long as they must be; these live on, and one that grew by pushing would keep the room it grew into.
+    this.index.add({ ts, label, keys: entries.map(([key]) => key), kinds: entries.map(([, { kind }]) => kind) })
     this.trimIndex()
     return ts
   }
@@ -158,7 +144,7 @@ export class CommitPath {
   }
 
   /** The write set as it must be installed on the present: conditions hold, deleted ranges are expanded. */
-  #evaluate(transaction: Committing): WrittenRows {
+  #evaluate(transaction: Committing): Iterable<readonly [Key, Write]> {
     const { view, writes } = transaction
     if (writes.conditions.length === 0 && writes.deletedRanges.length === 0) return writes
     const rows = new Map<Key, Write>(writes)

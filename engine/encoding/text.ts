@@ -7,7 +7,7 @@
 export const isWellFormed = (text: string): boolean => (text as string & { isWellFormed(): boolean }).isWellFormed()
 
 /** The native part of `Buffer.prototype.toString('utf8', start, end)`, which takes any byte array: making a Buffer for each value costs as much as decoding its text. */
-const { utf8Slice } = Buffer.prototype as unknown as { utf8Slice(this: Uint8Array, start: number, end: number): string }
+const native = Buffer.prototype as unknown as { utf8Slice(this: Uint8Array, start: number, end: number): string }
 
 /** The text whose UTF-8 is in `bytes` from `start` to `end`. Bytes that are no UTF-8 become U+FFFD. */
-export const textOfUtf8 = (bytes: Uint8Array, start: number, end: number): string => utf8Slice.call(bytes, start, end)
+export const textOfUtf8 = (bytes: Uint8Array, start: number, end: number): string => native.utf8Slice.call(bytes, start, end)
