@@ -28,9 +28,10 @@ export function judgeSchedule(scenario: Scenario, level: Level, played: PlayedSc
     const found = verdict.findings.map(({ phenomenon }) => phenomenon).join(', ')
     throw new ScheduleError(scenario, played.order, `the graph shows ${found}, yet a serial order explains the history.`)
   }
-  // Without a serial order something occurred for certain, though the graph may not say which phenomenon it was.
-  const isSerializable = verdict.findings.length > 0 || verdict.serialOrder !== null
-  const suspects = isSerializable ? verdict.findings : verdict.doubts
+  // Without a serial order something occurred for certain, though the graph may not say which phenomenon it was. Whether it is
+  // one that a weaker level rules out is then as open.
+  const isNamed = verdict.findings.length > 0 || verdict.serialOrder !== null || level !== 'serializable'
+  const suspects = isNamed ? verdict.findings : verdict.doubts
   const { witness } = scenario
   const wanted = witness.kind === 'phenomenon' ? witness.phenomenon : null
   return {

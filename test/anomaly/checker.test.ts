@@ -228,6 +228,11 @@ describe('an absence that several deletes explain', () => {
     const events = `${deletedTwice} w5(z5) c5 r4(x-) r4(y0) r4(z5) c4`
     expect(namesIn(history('x0 y0', events, 'y2 z5'))).toContain('strictness')
   })
+
+  test('who has not committed moves none of the others away from the likeliest', () => {
+    const judged = (end: string): History => history('', `r3(x-) r2(x-) w1(x1) c1 w4(y4) ${end} d3(x3) c3 d2(x2) c2`)
+    expect(unknownIn(judged('a4'))).toEqual(['G-single', 'P4', 'impossible-state'])
+  })
 })
 
 describe('an outcome that nobody was told', () => {

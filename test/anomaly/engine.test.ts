@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { premiseSubjects } from '../../engine/cli/subject.js'
 import { runMatrix, type Subject, timedScheduler } from '../../isolation/anomaly/index.js'
-import { randomScenario } from './random-scenarios.js'
+import { randomScenario, scenarioSeed } from './random-scenarios.js'
 
 const options = { seed: 1, scheduler: () => timedScheduler({ timers: globalThis }), maxSchedules: 30 }
 
@@ -18,7 +18,7 @@ test.each(premiseSubjects)('nothing that its level rules out is found at $name',
         expect(cells[0]?.observed).not.toBe('unsupported')
         expect(cells[0]?.forbidden).toEqual([])
       }),
-      { numRuns: 60, seed: Number(process.env['SCENARIO_SEED'] ?? 1) },
+      { numRuns: 60, ...scenarioSeed() },
     )
   } finally {
     await store.close()

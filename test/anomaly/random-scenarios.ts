@@ -39,3 +39,9 @@ export const randomScenario: fc.Arbitrary<Scenario> = fc
     witness: { kind: 'phenomenon', phenomenon: 'G2' },
     allowedAt: ['read-committed', 'snapshot'],
   }))
+
+/** SCENARIO_SEED, to play again what failed; else undefined, for a seed that fast-check chooses and prints with a failure. */
+export const scenarioSeed = (): { readonly seed?: number } => {
+  const seed = process.env['SCENARIO_SEED']
+  return seed === undefined ? {} : { seed: Number(seed) }
+}

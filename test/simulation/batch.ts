@@ -3,15 +3,19 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Database } from '../../engine/database.js'
+import { decodeKey } from '../../engine/encoding/keys.js'
 import { ConflictError, row, type Level } from '../../engine/index.js'
 import type { Limits } from '../../engine/limits.js'
 import { openEngine } from '../../engine/open.js'
 import type { AnyTable } from './actor.js'
 import { Chance } from './chance.js'
+import { namePhenomena, type Named } from './checker/phenomena.js'
+import { newLooks, type Looks } from './checker/reads.js'
 import { BrokenHistoryError, contentOf, playHistory, type Stage } from './history.js'
 import { judge, type Verdict } from './judge.js'
+import type { Key } from './model.js'
 import { Plan } from './plan.js'
-import type { History } from './records.js'
+import type { Commit, History } from './records.js'
 import { World } from './world.js'
 
 export interface BatchOptions {
@@ -39,10 +43,13 @@ export interface Tally {
   falseConflicts: number
   checkpointed: number
   readonly outcomes: Record<string, number>
+  /** Histories in which the checker names each phenomenon, allowed or not. */
+  readonly phenomena: Record<string, number>
+  readonly looks: Looks
 }
 
 export const newTally = (): Tally => ({
-  histories: 0, committed: 0, aborted: 0, attempts: 0, notSerial: [], conflicts: 0, falseConflicts: 0, checkpointed: 0, outcomes: {},
+  histories: 0, committed: 0, aborted: 0, attempts: 0, notSerial: [], conflicts: 0, falseConflicts: 0, checkpointed: 0, outcomes: {}, phenomena: {}, looks: newLooks(),
 })
 
 /** A history is not what its levels promise. */
@@ -72,9 +79,10 @@ export async function playBatch(options: BatchOptions, tally: Tally): Promise<vo
   let number = 0
   const conclude = (history: History): void => {
     const verdict = judge(history)
-    const violations = [...verdict.violations, ...(options.serial && verdict.notSerial ? ['the history: no serial order explains what those that committed saw'] : [])]
+    const named = namePhenomena(history)
+    const violations = [...verdict.violations, ...named.violations, ...(options.serial && verdict.notSerial ? ['the history: no serial order explains what those that committed saw'] : [])]
     if (violations.length > 0) throw new ViolationError(options, number, violations, history)
-    count(history, verdict, tally)
+    count(history, verdict, named, tally)
     if (verdict.notSerial) tally.notSerial.push(number)
   }
   try {
@@ -117,7 +125,7 @@ function openStage(path: string, limits: Partial<Limits>, chance: Chance): Stage
   const install = commitPath.install.bind(commitPath)
   commitPath.install = (rows, meta) => {
     const ts = install(rows, meta)
-    commits.push({ ts, label: meta.label })
+    commits.push({ ts, label: meta.label, deleted: deletedIn(rows) })
     return ts
   }
   const db = new Database(engine)
@@ -126,6 +134,14 @@ function openStage(path: string, limits: Partial<Limits>, chance: Chance): Stage
   engine.store.flushSync()
   world.timerShare = chance.of([0, 0.05, 0.2])
   return { engine, db, tables: { strings, pairs }, world, commits, running }
+}
+
+function deletedIn(rows: Parameters<Stage['engine']['commitPath']['install']>[0]): Commit['deleted'] {
+  const deleted = [...rows].filter(([, { value }]) => value === undefined)
+  return deleted.map(([encoded]) => {
+    const { tuple } = decodeKey(encoded)
+    return tuple.length === 1 ? { table: 'strings', key: tuple[0] as string } : { table: 'pairs', key: tuple as Key }
+  })
 }
 
 /** Notes when an attempt ended in a conflict that its body does not see. */
@@ -191,13 +207,15 @@ async function strike({ engine, db, world }: Stage): Promise<void> {
   if (world.timers > 0) throw new Error(`${world.timers} timers are still set`)
 }
 
-function count({ transactions, commits }: History, { conflicts, falseConflicts }: Verdict, tally: Tally): void {
+function count({ transactions, commits }: History, { conflicts, falseConflicts }: Verdict, { phenomena, looks }: Named, tally: Tally): void {
   tally.histories++
   tally.conflicts += conflicts
   tally.falseConflicts += falseConflicts
   tally.committed += commits.length
   tally.aborted += transactions.filter(({ outcome }) => outcome !== 'done').length
   tally.attempts += transactions.reduce((sum, { attempts }) => sum + attempts.length, 0)
+  for (const phenomenon of phenomena) tally.phenomena[phenomenon] = (tally.phenomena[phenomenon] ?? 0) + 1
+  for (const [name, more] of Object.entries(looks)) tally.looks[name as keyof Looks] += more
   for (const { outcome } of transactions) tally.outcomes[outcome] = (tally.outcomes[outcome] ?? 0) + 1
 }
 

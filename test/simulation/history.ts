@@ -5,7 +5,7 @@ import { Actor, deeds, type Cast, type Deed, type Tables } from './actor.js'
 import type { Chance } from './chance.js'
 import type { Key, TableName } from './model.js'
 import type { Plan } from './plan.js'
-import type { Attempt, History, Interruption, TransactionRecord } from './records.js'
+import type { Attempt, Commit, History, Interruption, TransactionRecord } from './records.js'
 import type { World } from './world.js'
 
 export interface Stage {
@@ -14,7 +14,7 @@ export interface Stage {
   readonly tables: Tables
   readonly world: World
   /** Who committed, told by the commit path as it installs. */
-  readonly commits: { readonly ts: number; readonly label: string | undefined }[]
+  readonly commits: Commit[]
   /** What each transaction that runs is at, by label. */
   readonly running: Map<string, Attempt>
 }

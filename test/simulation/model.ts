@@ -66,3 +66,6 @@ function compare(a: Key, b: Key): number {
   for (let i = 0; i < Math.min(a.length, b.length); i++) if (a[i] !== b[i]) return a[i]! < b[i]! ? -1 : 1
   return a.length - b.length
 }
+
+/** A key or a bound as text, whose characters are in the order of the keys; a bound of one element comes before all pairs that begin with it. */
+export const keyText = (key: Key): string => (typeof key === 'string' ? key : key.length === 1 ? `${key[0]}!` : `${key[0]}!${Number(key[1]) + 1}`)

@@ -54,10 +54,18 @@ export interface TransactionRecord {
 
 export type Interruption = 'close' | 'failure'
 
+/** What the commit path told as it installed. */
+export interface Commit {
+  readonly ts: number
+  readonly label: string | undefined
+  /** The rows that it deleted. */
+  readonly deleted: readonly { readonly table: TableName; readonly key: Key }[]
+}
+
 export interface History {
   readonly transactions: readonly TransactionRecord[]
-  /** Commits in order: which label got which timestamp. */
-  readonly commits: readonly { readonly ts: number; readonly label: string | undefined }[]
+  /** In order. */
+  readonly commits: readonly Commit[]
   /** The newest commit before the history; there were no rows then. */
   readonly baseTs: number
   /** How it was cut short: the disk failed, or the database was closed. */

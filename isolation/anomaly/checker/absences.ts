@@ -7,6 +7,7 @@
 import type { Components } from './components.js'
 import type { Dependencies } from './dependencies.js'
 import type { Graph } from './graph.js'
+import type { Items } from './items.js'
 import { hasAllTimes } from './strictness.js'
 import { writeAt } from './version-orders.js'
 
@@ -24,7 +25,7 @@ export function readAbsences(dependencies: Dependencies, graph: Graph, component
   const isAcyclic = graph.from.every((node, edge) => component[node] !== component[graph.to[edge]!])
   const expected = expectedTimes(dependencies)
   // Without a serial order a transaction reads when it begins and writes when it ends, as far as it knows.
-  const ends = isAcyclic ? serialTurns(graph, expected) : expected
+  const ends = isAcyclic ? serialTurns(items, graph, expected) : expected
   const begins = isAcyclic || !hasAllTimes(items) ? ends : Float64Array.from(items.transactions, ({ begin = 0 }) => begin)
   let isExplained = isAcyclic
   const turnAt = (item: number, place: number): number => {
@@ -75,8 +76,11 @@ function expectedTimes({ items }: Dependencies): Float64Array {
   })
 }
 
-/** The turns of the serial order that the graph allows and that follows the expected times most closely (Kahn, with a heap). */
-function serialTurns({ nodes, starts, out, to }: Graph, times: Float64Array): Float64Array {
+/**
+ * The turns of the serial order that the graph allows and that follows the expected times most closely (Kahn, with a heap).
+ * Who has not committed takes none.
+ */
+function serialTurns(items: Items, { nodes, starts, out, to }: Graph, times: Float64Array): Float64Array {
   const byTurn = Int32Array.from({ length: nodes }, (_, node) => node).sort((a, b) => times[a]! - times[b]! || a - b)
   const expected = new Int32Array(nodes)
   byTurn.forEach((node, turn) => (expected[node] = turn))
@@ -85,9 +89,10 @@ function serialTurns({ nodes, starts, out, to }: Graph, times: Float64Array): Fl
   const turns = new Float64Array(nodes)
   const ready = new Heap(nodes)
   for (let node = 0; node < nodes; node++) if (waitsFor[node] === 0) ready.push(expected[node]!)
-  for (let turn = 0; ready.length > 0; turn++) {
+  for (let turn = 0; ready.length > 0; ) {
     const node = byTurn[ready.pop()]!
     turns[node] = turn
+    if (items.isCommitted(node)) turn++
     for (let at = starts[node]!; at < starts[node + 1]!; at++) {
       const next = to[out[at]!]!
       if (--waitsFor[next]! === 0) ready.push(expected[next]!)

@@ -2,9 +2,9 @@
  * What one session did, as it goes into the history.
  *
  * An engine does not say which rows a deletion of a range found. They are worked out from what has been committed: a row that
- * is there when the transaction takes effect is deleted, at the place of the deletion or, where somebody added it later, at
- * the end; a row that is not there was seen to be absent. (Adya's predicate-based modification: a read of the predicate, and a
- * write of each row that matches.)
+ * is there when the transaction takes effect is deleted, at the place of the deletion or, where the session then still saw what
+ * somebody had added meanwhile, at the end; a row that is not there was seen to be absent. (Adya's predicate-based
+ * modification: a read of the predicate, and a write of each row that matches.)
  */
 import { contains, type Operation } from '../checker/history.js'
 import type { KeyedValue, RangeOptions, Scenario, TableInterval } from '../scenario.js'
@@ -115,7 +115,7 @@ export class Recorder {
       operations.push(operation)
       if (operation.op === 'put' || operation.op === 'delete') own.set(idOf(operation), operation.op)
     }
-    for (const step of this.#steps) {
+    for (const [at, step] of this.#steps.entries()) {
       if (step.op !== 'deleteRange') {
         add(step)
         continue
@@ -126,7 +126,9 @@ export class Recorder {
         const mine = own.get(id)
         if (mine === 'delete') continue
         const { table, key } = place
-        if (mine === 'put' || (this.#rows.has(place) && before.has(id))) add(this.#newWrite('delete', place))
+        // A session that reads a snapshot deletes what that holds, be it gone meanwhile and added anew.
+        const isSeenAgain = !before.has(id) && sees(this.#steps.slice(at + 1), place)
+        if (mine === 'put' || (this.#rows.has(place) && !isSeenAgain)) add(this.#newWrite('delete', place))
         else if (this.#rows.has(place)) added.set(id, place)
         else add({ op: 'range', table, bounds: { gte: key, lte: key }, rows: [] })
       }
@@ -145,4 +147,15 @@ export class Recorder {
   #newWrite<O extends 'put' | 'delete'>(op: O, { table, key }: Place) {
     return { op, table, key, version: `${this.#id}.${++this.#writes}` }
   }
+}
+
+/** Whether a row is found before the session writes it itself. */
+function sees(steps: readonly (Operation | RangeDeletion)[], place: Place): boolean {
+  const isPlace = (other: Place): boolean => idOf(other) === idOf(place)
+  for (const step of steps) {
+    if ((step.op === 'put' || step.op === 'delete') && isPlace(step)) return false
+    if (step.op === 'get' && step.version !== null && isPlace(step)) return true
+    if (step.op === 'range' && step.rows.some(({ key }) => isPlace({ table: step.table, key }))) return true
+  }
+  return false
 }

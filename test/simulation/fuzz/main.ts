@@ -1,7 +1,8 @@
-/** `npm run fuzz`: random concurrent histories against a serial replay, as many as asked for. */
+/** `npm run fuzz`: random concurrent histories, judged by a serial replay and by the checker of histories, as many as asked for. */
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { levels, type Level } from '../../../engine/index.js'
+import { allPhenomena } from '../../../isolation/anomaly/index.js'
 import { batchHistories, newTally, type Tally } from '../batch.js'
 import { Chance } from '../chance.js'
 import { Player } from './players.js'
@@ -19,7 +20,8 @@ const help = `Do random concurrent transactions come out as if run one after the
   --json            print the result as JSON; progress and failures go to the error output
   --help            print this
 
-Every history is judged by what its level promises. "violations" counts histories that break the promise; below serializable
+Every history is judged by what its level promises, twice: it is replayed serially, and the checker of histories names the
+phenomena in it (docs/testing.md says of which reads the checker is not told). "violations" counts histories that break the promise; below serializable
 it counts those that are not serial, which that level allows: the control that shows that the judge sees it.
 "aborted" counts attempts that ended in a conflict, "falseAborts" those of them that could have been committed as they were.
 The first violation is made small and told as a story and as a scenario of the anomaly matrix.
@@ -147,10 +149,16 @@ async function play({ level, workers, batches }: Settings, startedMs: number): P
   return { tally, failures: failures.toSorted((a, b) => a.index - b.index), control }
 }
 
-function add(tally: Tally, { outcomes, notSerial, ...counts }: Tally): void {
+function add(tally: Tally, { outcomes, phenomena, looks, notSerial, ...counts }: Tally): void {
   tally.notSerial.push(...notSerial)
   for (const [name, count] of Object.entries(counts)) tally[name as keyof typeof counts] += count
-  for (const [outcome, count] of Object.entries(outcomes)) tally.outcomes[outcome] = (tally.outcomes[outcome] ?? 0) + count
+  addEach(tally.outcomes, outcomes)
+  addEach(tally.phenomena, phenomena)
+  addEach(tally.looks, looks)
+}
+
+function addEach(sums: Record<string, number>, more: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(more)) sums[name] = (sums[name] ?? 0) + count
 }
 
 function summaryOf(document: FuzzDocument, tally: Tally, failures: readonly Found[], control: Found | undefined): string {
@@ -161,10 +169,25 @@ function summaryOf(document: FuzzDocument, tally: Tally, failures: readonly Foun
     `Attempts that ended in a conflict: ${aborted}; of them could have been committed as they were: ${falseAborts}.`,
     `How transactions ended: ${ended.map(([outcome, count]) => `${outcome} ${count}`).join(', ')}.`,
     `Stores that had a checkpoint: ${tally.checkpointed}.`,
+    looksOf(tally),
+    namedOf(tally),
     failures.length > 0 ? `Broken promises: ${failures.length}.` : 'Every history is what its level promises.',
     ...(control ? [`Not serial, as the level allows: ${tally.notSerial.length} histories, the first of them number ${placeOf(control)}.`] : []),
     '',
   ].join('\n')
+}
+
+function looksOf({ looks: { all, told, vague, shared, presence, own } }: Tally): string {
+  const share = (count: number): string => `${((count / Math.max(1, all)) * 100).toFixed(1)} %`
+  return [
+    `The checker was told ${share(told)} of ${all} looks at rows, ${share(vague)} as an absence that can be one of several;`,
+    `not those at a value of several versions (${share(shared)}), at presence alone (${share(presence)}), at rows that were written in vain or deleted by a range (${share(own)}).`,
+  ].join(' ')
+}
+
+function namedOf({ phenomena, histories }: Tally): string {
+  const named = allPhenomena.filter(phenomenon => phenomena[phenomenon] !== undefined).map(phenomenon => `${phenomenon} ${phenomena[phenomenon]}`)
+  return `Phenomena that it names, by the histories they are in: ${named.length > 0 ? named.join(', ') : `none in ${histories}`}.`
 }
 
 /** Counted from 1, in the order of the batches. */

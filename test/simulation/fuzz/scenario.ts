@@ -2,7 +2,7 @@
  * Writes a history down as a scenario of the anomaly matrix, whose steps then are played in every order in which they can meet. Sessions of a scenario are all
  * at one level, at once, on an empty window; what of a history that cannot say is told in comments.
  */
-import type { Key, Range, TableName, Value } from '../model.js'
+import { keyText, type Key, type Range, type TableName, type Value } from '../model.js'
 import type { History, Operation, TransactionRecord } from '../records.js'
 
 /** The text of a module that exports the scenario. */
@@ -175,9 +175,6 @@ function boundsText(table: TableName, { gt, gte, lt, lte, prefix }: Range): stri
   bound('lte', lte)
   return parts.join(', ')
 }
-
-/** Keys of a scenario are strings; those of pairs are in the order of the pairs, and a bound of one element comes before all that begin with it. */
-const keyText = (key: Key): string => (typeof key === 'string' ? key : key.length === 1 ? `${key[0]}!` : `${key[0]}!${Number(key[1]) + 1}`)
 
 /** The least string after all that begin with `prefix`. */
 const afterAll = (prefix: string): string => prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1)
