@@ -48,6 +48,8 @@ class RowIterator<K, In, Out, Bound> implements IterableIterator<Row<K, Out>> {
   readonly #codec: TableCodec<K, In, Out, Bound>
   readonly #cursor: RowCursor
   #left: number
+  /** Why a step failed. Every later one fails in the same way: the end of a range is an answer, and who goes on after an error must not be given one. */
+  #failure: { readonly error: unknown } | undefined
 
   constructor(source: RowSource, codec: TableCodec<K, In, Out, Bound>, cursor: RowCursor, limit: number) {
     this.#source = source
@@ -58,14 +60,22 @@ class RowIterator<K, In, Out, Bound> implements IterableIterator<Row<K, Out>> {
 
   next(): IteratorResult<Row<K, Out>, undefined> {
     this.#source.assertActive()
-    // A limit that is reached leaves the rest of the range unread, and so outside what is relied on.
-    const row = this.#left-- > 0 ? this.#cursor.next() : undefined
-    if (row === undefined) return this.return()
-    return { done: false, value: { key: this.#codec.decodeKey(row.key), value: this.#codec.decodeValue(row.value, row.key) } }
+    if (this.#failure !== undefined) throw this.#failure.error
+    try {
+      // A limit that is reached leaves the rest of the range unread, and so outside what is relied on.
+      const row = this.#left-- > 0 ? this.#cursor.next() : undefined
+      if (row === undefined) return this.return()
+      return { done: false, value: { key: this.#codec.decodeKey(row.key), value: this.#codec.decodeValue(row.value, row.key) } }
+    } catch (error) {
+      this.#failure = { error }
+      this.#cursor.close()
+      throw error
+    }
   }
 
   return(): IteratorResult<Row<K, Out>, undefined> {
     this.#left = 0
+    this.#failure = undefined
     this.#cursor.close()
     return { done: true, value: undefined }
   }
