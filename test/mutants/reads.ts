@@ -80,6 +80,13 @@ export const reads: readonly Mutant[] = [
       `const hooks = { at: attempt.hooks.length, valueOf() { ${onlyThese('known')}; ranges.length = kept; return this.at } };`,
   ),
   {
+    name: 'failed-step',
+    broken: 'a scan that failed says, to who asks again, that the range has ended',
+    file: 'engine/rows',
+    patches: [['if (this.#failure !== undefined) throw this.#failure.error', 'if (this.#failure !== undefined) return this.return()']],
+    caughtBy: { test: 'test/unit/iterators-left-by-errors.test.ts', because: 'a body must swallow the failure and ask again: one in several hundred thousand histories' },
+  },
+  {
     name: 'catalog-entry',
     broken: 'the catalog entry of a table is not read',
     file: 'engine/attempt',
