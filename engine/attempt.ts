@@ -14,13 +14,14 @@ import { keyText, type TableCodec } from './table/codec.js'
 import type { Environment } from './environment.js'
 import type { Guard } from './guard.js'
 import type { Limits } from './limits.js'
+import type { OpenAttempt, OpenTransactions } from './open-transactions.js'
 import type { Store } from './store/store.js'
 import { View } from './view.js'
 import { WriteSet, type Condition } from './write-set.js'
 import type { Overwrite } from '../isolation/conflict-index.js'
 import { policies } from '../isolation/policy.js'
 import type { Conflict } from '../isolation/validate.js'
-import type { CommitTs, Level } from '../isolation/types.js'
+import type { CommitTs, Key, Level } from '../isolation/types.js'
 
 /** The parts of an open database that transactions work with. */
 export interface Engine {
@@ -28,6 +29,7 @@ export interface Engine {
   readonly commitPath: CommitPath
   readonly catalog: Catalog
   readonly guard: Guard
+  readonly transactions: OpenTransactions
   readonly environment: Environment
   readonly limits: Limits
   readonly durability: Durability
@@ -40,41 +42,49 @@ export interface AttemptOptions {
   readonly label: string | undefined
 }
 
-export class Attempt implements Committing {
+export class Attempt implements Committing, OpenAttempt {
   readonly engine: Engine
   readonly level: Level
   readonly readOnly: boolean
   readonly durability: Durability
   readonly label: string | undefined
+  /** When the transaction began, with its first attempt. */
+  readonly beganMs: number
   readonly view: View
   readonly writes: WriteSet
+  previousOpen: OpenAttempt | undefined = undefined
+  nextOpen: OpenAttempt | undefined = undefined
   /** What to call once the transaction is durable. */
   readonly hooks: (() => void)[] = []
   /** The handles whose bodies run, outermost first; only the last may act. */
   readonly handles: object[] = []
-  /** Tables whose catalog entries are relied on. */
-  readonly #tables: unknown[] = []
+  /** Catalog entries that are relied on: those of the tables in use. */
+  readonly #tables: Key[] = []
   /** Why it ended; errors are made when they are thrown, for a stack trace is dear and should show the late caller. */
   #ended: 'committed' | 'aborted' | Error | undefined
   #sealed = false
   #doomed: ConflictError | undefined
 
-  constructor(engine: Engine, options: AttemptOptions) {
+  constructor(engine: Engine, options: AttemptOptions, beganMs: number) {
     engine.store.assertUsable()
     this.engine = engine
     this.level = options.level
     this.readOnly = options.readOnly
     this.durability = options.durability
     this.label = options.label
+    this.beganMs = beganMs
     this.writes = new WriteSet(engine.limits)
     this.view = new View({
       store: engine.store,
       index: engine.commitPath.index,
       policy: policies[options.level],
       readOnly: options.readOnly,
+      limits: engine.limits,
+      label: options.label,
       writes: this.writes,
       doom: conflict => this.doom(conflict),
     })
+    engine.transactions.link(this)
   }
 
   get isOpen(): boolean {
@@ -110,9 +120,9 @@ export class Attempt implements Committing {
 
   /** The first use of a table in a transaction reads its catalog entry. */
   useTable<K, In, Out, Bound>(codec: TableCodec<K, In, Out, Bound>): void {
-    if (this.#tables.includes(codec)) return
-    this.#tables.push(codec)
+    if (this.#tables.includes(codec.catalogKey)) return
     this.view.rely(codec.catalogKey)
+    this.#tables.push(codec.catalogKey)
   }
 
   assertMayWrite(): void {
@@ -157,6 +167,7 @@ export class Attempt implements Committing {
   #end(how: 'committed' | 'aborted' | Error): void {
     if (this.#ended !== undefined) return
     this.#ended = how
+    this.engine.transactions.unlink(this)
     this.view.release()
   }
 

@@ -8,6 +8,7 @@ export interface Interruptible {
 }
 
 export class Bound {
+  readonly beganMs: number
   readonly #environment: Environment
   readonly #timeoutMs: number
   readonly #untilMs: number
@@ -22,13 +23,14 @@ export class Bound {
   constructor(environment: Environment, timeoutMs: number, signal: AbortSignal | undefined) {
     this.#environment = environment
     this.#timeoutMs = timeoutMs
-    this.#untilMs = environment.nowMs() + timeoutMs
+    this.beganMs = environment.nowMs()
+    this.#untilMs = this.beganMs + timeoutMs
     this.#signal = signal
     this.#onAbort = signal && (() => this.#interrupt(new CancelledError(signal.reason)))
   }
 
-  /** Ends `attempt` at once when the time is up or the signal is aborted, instead of the one that was watched before. */
-  watch(attempt: Interruptible): void {
+  /** Ends `attempt` at once when the time is up or the signal is aborted, instead of the one that was watched before; undefined: nothing. */
+  watch(attempt: Interruptible | undefined): void {
     this.#watched = attempt
   }
 

@@ -1,12 +1,15 @@
 /** An open database: tables, transactions, and operations of one step. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Engine } from './attempt.js'
+import { checkOpen, type CheckOptions, type CheckReport } from './check.js'
 import type { KeyElementType } from './encoding/key-elements.js'
 import { UsageError } from './errors.js'
 import { transactionSettings, type BeginOptions, type Settings, type TransactionOptions } from './options.js'
 import { RowCursor } from './row-cursor.js'
 import { countRows, endRow, listOf, readRow, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
 import { beginManual, run, runSync, type ManualTransaction } from './run.js'
+import { statsOf, type Stats } from './stats.js'
+import { compactRowFile, type CompactReport } from './store/compaction.js'
 import type { TableCodec } from './table/codec.js'
 import type { BoundOf, KeyOf, RangeOptions, TableDefinition } from './table/definition.js'
 import { Table } from './table/table.js'
@@ -39,8 +42,7 @@ export class Database {
         }
       },
       open: (range, reverse) => {
-        const snapshot = store.epochs.acquire(store.acknowledgedTs, false)
-        return new RowCursor(store, { snapshot, owned: true }, range, reverse, undefined, {})
+        return new RowCursor(store, store.iterators.acquire(store.acknowledgedTs), range, reverse, undefined, {})
       },
     }
   }
@@ -63,7 +65,7 @@ export class Database {
    * asynchronous; it may run several times, so what it does beside the transaction must bear repeating.
    *
    * Rejects with what the body threw (nothing was changed); `RETRIES_EXHAUSTED`, `TIMEOUT`, `CANCELLED`; `ROW_EXISTS`, `ROW_ABSENT` where a condition fails at
-   * commit; `TRANSACTION_TOO_LARGE`, `SNAPSHOT_TOO_OLD`, `DISK_FULL`, `COMMIT_UNKNOWN`, `POISONED`, `CLOSED`; `SAVEPOINT_ACTIVE` where the body ended before a savepoint of it.
+   * commit; `TRANSACTION_TOO_LARGE`, `TOO_MANY_TRANSACTIONS`, `SNAPSHOT_TOO_OLD`, `DISK_FULL`, `COMMIT_UNKNOWN`, `POISONED`, `CLOSED`; `SAVEPOINT_ACTIVE` where the body ended before a savepoint of it.
    */
   transaction<T>(body: (tx: Transaction) => T | PromiseLike<T>, options?: TransactionOptions): Promise<T> {
     try {
@@ -166,6 +168,36 @@ export class Database {
     options?: WriteOptions,
   ): Promise<boolean> {
     return this.#once('compareAndSet', tx => tx.compareAndSet(table, key, expected, next), options)
+  }
+
+  /**
+   * Verifies everything on disk, beside other work: the pages of the row file, every row and its checksum, each table's count of rows, the catalog, the log. Changes no row; a
+   * checkpoint comes first. Resolves to a report, also of damage. Rejects with `CLOSED`, `POISONED`, `DISK_FULL` (no space for the checkpoint), `INVALID_ARGUMENT`.
+   */
+  check(options?: CheckOptions): Promise<CheckReport> {
+    return checkOpen(this.#engine, options)
+  }
+
+  /** What the database holds in memory and on disk, and who keeps old states: plain data, cheap enough to be asked for every second. Throws `POISONED`, `CLOSED`. */
+  stats(): Stats {
+    this.#engine.store.assertUsable()
+    return statsOf(this.#engine)
+  }
+
+  /**
+   * Closes the database, and writes its row file anew, without the space that deleted and replaced rows have left, before the directory is given free. A crash at any moment leaves the old file or the
+   * new one, complete. Needs free space for the new file beside the old one. Rejects with `DISK_FULL` or `CORRUPT` where nothing could be compacted (the database is closed all the same),
+   * with what `close` rejects with, and with `POISONED`, `CLOSED`, `OUTSIDE_TRANSACTION`; `INVALID_ARGUMENT` for `':memory:'`.
+   */
+  async compact(): Promise<CompactReport> {
+    const { store, guard } = this.#engine
+    guard.assertOutside('compact')
+    store.assertUsable()
+    if (store.isTemporary) throw new UsageError('INVALID_ARGUMENT', "A ':memory:' database is gone when it is closed; there is nothing to compact.")
+    let compacting: Promise<CompactReport> | undefined
+    this.#closing = store.close(place => (compacting = compactRowFile(place))).finally(() => guard.close())
+    await this.#closing
+    return compacting!
   }
 
   /** Finishes what was accepted, refuses what comes, and gives the directory free. Resolves when that is done; every later call returns the same promise. */

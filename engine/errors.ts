@@ -28,6 +28,7 @@ export const errorCodes = {
     KEY_TOO_LARGE: false,
     VALUE_TOO_LARGE: false,
     TRANSACTION_TOO_LARGE: false,
+    TOO_MANY_TRANSACTIONS: true,
     SNAPSHOT_TOO_OLD: true,
     RETRIES_EXHAUSTED: true,
     TIMEOUT: true,

@@ -11,6 +11,12 @@ export interface Limits {
   readonly transactionSizeBytes: number
   /** Writes of one transaction. */
   readonly transactionWrites: number
+  /** Keys that a transaction's read set holds one by one; more are merged into ranges, 64 neighbours to each: the premise then covers the gaps too. */
+  readonly readSetPoints: number
+  /** Ranges in a transaction's read set. They cannot be merged without relying on far more than was read, so a transaction that needs more is refused. */
+  readonly readSetRanges: number
+  /** Transactions that have begun and whose callers have not been told the outcome: bodies that run, commits that wait for room or for the disk. Each takes 2 to 5 kB. */
+  readonly openTransactions: number
   /** The window starts a checkpoint at this size: dense checkpoints are cheap, memory is not. */
   readonly windowCheckpointSizeBytes: number
   /** Commits wait (back-pressure) while the window is larger than this. */
@@ -28,6 +34,8 @@ export interface Limits {
   readonly logReserveSizeBytes: number
   /** A checkpoint starts when this much log would have to be replayed. */
   readonly logCheckpointSizeBytes: number
+  /** Commits wait (back-pressure) while the log that is kept is larger than this and a checkpoint can shorten it: it bounds disk space and the next opening. */
+  readonly logSizeBytes: number
   /** A checkpoint starts when the oldest commit outside LMDB is this old. */
   readonly checkpointAgeMs: number
   /** One checkpoint step writes at most this much, and runs at most about this long. */
@@ -42,6 +50,8 @@ export interface Limits {
   /** Attempts and time of a transaction where the caller does not say. */
   readonly maxAttempts: number
   readonly timeoutMs: number
+  /** Every page in use of a row file of up to this size is looked at before LMDB opens it, about half a millisecond per megabyte; of a larger one those above the leaves. */
+  readonly openCheckSizeBytes: number
   /** Shared LMDB reader slots; one per live epoch is used. */
   readonly readerSlots: number
 }
@@ -54,6 +64,9 @@ export const defaultLimits: Limits = {
   valueSizeBytes: 64 * MB,
   transactionSizeBytes: 256 * MB,
   transactionWrites: 1_000_000,
+  readSetPoints: 200_000,
+  readSetRanges: 500_000,
+  openTransactions: 100_000,
   windowCheckpointSizeBytes: 32 * MB,
   windowSizeBytes: 64 * MB,
   conflictIndexWrites: 500_000,
@@ -61,6 +74,7 @@ export const defaultLimits: Limits = {
   segmentSizeBytes: 64 * MB,
   logReserveSizeBytes: 1 * MB,
   logCheckpointSizeBytes: 128 * MB,
+  logSizeBytes: 512 * MB,
   checkpointAgeMs: 10_000,
   stepSizeBytes: 1 * MB,
   stepMs: 8,
@@ -69,5 +83,6 @@ export const defaultLimits: Limits = {
   revalidateSliceKeys: 2_000,
   maxAttempts: 10,
   timeoutMs: 10_000,
+  openCheckSizeBytes: 64 * MB,
   readerSlots: 126,
 }

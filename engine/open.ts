@@ -13,8 +13,9 @@ import { StorageError, UsageError } from './errors.js'
 import { Guard, type GuardMode } from './guard.js'
 import { defaultLimits, type Limits } from './limits.js'
 import { checkRowFile } from './lmdb/row-file-check.js'
-import { RowFile } from './lmdb/row-file.js'
+import { isNativeDamage, RowFile } from './lmdb/row-file.js'
 import { openLog } from './log/open.js'
+import { OpenTransactions } from './open-transactions.js'
 import { checkDurability } from './options.js'
 import { Directory } from './store/directory.js'
 import { Epochs } from './store/epochs.js'
@@ -44,8 +45,6 @@ const recoveryChannel = channel('premisedb:recovery')
 
 /** LMDB maps and grows its file at open; on a full disk that ends the process. */
 const freeSpaceMinBytes = 4 * 1_024 * 1_024
-/** `MDB_LAST_ERRCODE` and all below it. */
-const lmdbErrorMax = -30_774
 
 /**
  * Opens the database in the directory `path`, creating what is missing; `':memory:'` opens a private temporary one that is gone when it is closed and promises nothing.
@@ -82,7 +81,9 @@ export function openEngine(path: string, options: OpenOptions, parts: OpenParts)
 function composeEngine(store: Store, { durability = 'durable', guard = 'sync' }: OpenOptions, environment: Environment, limits: Limits): Engine {
   try {
     const commitPath = new CommitPath(store, limits, environment)
-    return { store, commitPath, catalog: new Catalog(store, commitPath, limits), guard: new Guard(guard), environment, limits, durability }
+    const catalog = new Catalog(store, commitPath, limits)
+    store.nameRows(catalog.nameRow)
+    return { store, commitPath, catalog, guard: new Guard(guard), transactions: new OpenTransactions(limits), environment, limits, durability }
   } catch (error) {
     store.fail(error)
     store.close().catch(() => {}) // what went wrong first is what the caller must know
@@ -95,11 +96,12 @@ function openStore(directory: Directory, lock: OwnerLock, environment: Environme
   // Under the lock: whoever held it before may have completed the creation meanwhile.
   const isNew = directory.check() === 'empty'
   if (isNew) directory.clearIncomplete()
+  directory.clearCompaction()
   const { bavail, bsize } = files.statfsSync(directory.path)
   if (bavail * bsize < freeSpaceMinBytes) {
     throw new StorageError('DISK_FULL', `${directory.path} has ${bavail * bsize} bytes of free space; opening a database needs ${freeSpaceMinBytes}.`)
   }
-  if (checkRowFile(directory.rowsPath, files) === 'absent' && !isNew) {
+  if (checkRowFile(directory.rowsPath, files, limits.openCheckSizeBytes) === 'absent' && !isNew) {
     throw new StorageError('CORRUPT', `${directory.rowsPath} is missing; it holds the rows. Restore the directory from a backup.`)
   }
   const rowFile = new RowFile(directory.rowsPath, { readerSlots: limits.readerSlots, unsynced: directory.temporary })
@@ -141,8 +143,7 @@ function openStore(directory: Directory, lock: OwnerLock, environment: Environme
 
 /** What the native library says of a damaged file: its own codes are far below those of the system. */
 function asDamage(path: string, error: unknown): unknown {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (typeof code !== 'number' || code > lmdbErrorMax) return error
+  if (!isNativeDamage(error)) return error
   return new StorageError('CORRUPT', `${path} is damaged. Nothing of the log was given up; restore the directory from a backup.`, { cause: error })
 }
 

@@ -50,7 +50,7 @@ export function transactionSettings(options: TransactionOptions | undefined, def
     maxAttempts = usual.maxAttempts,
     timeoutMs = usual.timeoutMs,
     signal,
-  } = options
+  } = { ...options } // its own ones, which are those that were looked at above
   const settings: Settings = { level, readOnly, durability, label, maxAttempts, timeoutMs, signal }
   if (!levels.includes(settings.level)) throw bad(`Unknown isolation level ${JSON.stringify(settings.level)}; there are ${levels.join(', ')}.`)
   if (typeof settings.readOnly !== 'boolean') throw bad('"readOnly" must be true or false.')

@@ -8,6 +8,7 @@
 import type { RangeRead } from '../isolation/read-set.js'
 import type { Key, KeyRange } from '../isolation/types.js'
 import type { Snapshot } from './store/epochs.js'
+import type { HeldSnapshot } from './store/iterator-snapshots.js'
 import { SnapshotCursor, type OnNewer, type OnSeen, type SeenRow } from './store/snapshot-cursor.js'
 import type { SortedMap } from './store/sorted-map.js'
 import type { Store } from './store/store.js'
@@ -17,7 +18,6 @@ export interface RowCursorOptions {
   readonly recorded?: RangeRead | undefined
   readonly onNewer?: OnNewer | undefined
   readonly onSeen?: OnSeen | undefined
-  readonly onClose?: (() => unknown) | undefined
 }
 
 export interface EncodedRow {
@@ -28,7 +28,8 @@ export interface EncodedRow {
 export class RowCursor {
   readonly #store: Store
   readonly #snapshot: Snapshot
-  readonly #ownsSnapshot: boolean
+  /** Where the snapshot is its own. */
+  readonly #held: HeldSnapshot | undefined
   readonly #range: KeyRange
   readonly #reverse: boolean
   readonly #own: SortedMap<Write> | undefined
@@ -43,15 +44,17 @@ export class RowCursor {
 
   constructor(
     store: Store,
-    { snapshot, owned }: { snapshot: Snapshot; owned: boolean },
+    source: Snapshot | HeldSnapshot,
     range: KeyRange,
     reverse: boolean,
     own: SortedMap<Write> | undefined,
     options: RowCursorOptions,
   ) {
     this.#store = store
+    this.#held = 'snapshot' in source ? source : undefined
+    const snapshot = 'snapshot' in source ? source.snapshot : source
     this.#snapshot = snapshot
-    this.#ownsSnapshot = owned
+    if (this.#held) store.iterators.releaseWith(this, this.#held)
     this.#range = range
     this.#reverse = reverse
     this.#own = own
@@ -87,8 +90,7 @@ export class RowCursor {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    if (this.#ownsSnapshot) this.#store.epochs.release(this.#snapshot)
-    this.#options.onClose?.()
+    if (this.#held) this.#store.iterators.release(this.#held)
   }
 
   /** A loop that an error ends never calls `return`; what is held for it alone goes at once. */
@@ -96,7 +98,7 @@ export class RowCursor {
     try {
       return this.#rows.peek()
     } catch (error) {
-      if (this.#ownsSnapshot) this.close()
+      if (this.#held) this.close()
       throw error
     }
   }

@@ -5,7 +5,6 @@ import type { Durability } from './commit.js'
 import type { Environment } from './environment.js'
 import { LimitError, StorageError, UsageError, type ConflictError } from './errors.js'
 import type { Settings } from './options.js'
-import type { Store } from './store/store.js'
 import { isPromise, Transaction } from './transaction.js'
 import type { CommitTs } from '../isolation/types.js'
 
@@ -18,6 +17,7 @@ const pauseMaxMs = 64
 /** Runs `body` until it commits. Rejects with what the body threw, `RETRIES_EXHAUSTED`, `TIMEOUT`, `CANCELLED`, a constraint, limit or storage error. */
 export async function run<T>(engine: Engine, body: Body<T | PromiseLike<T>>, settings: Settings): Promise<T> {
   const { store, environment } = engine
+  engine.transactions.enter()
   const bound = new Bound(environment, settings.timeoutMs, settings.signal)
   try {
     for (let number = 1; ; number++) {
@@ -26,9 +26,12 @@ export async function run<T>(engine: Engine, body: Body<T | PromiseLike<T>>, set
       for (let room = store.room(); room !== undefined; room = store.room()) await bound.race(room)
       const running = attemptOnce(engine, settings, number, body, bound)
       const ended = running instanceof Promise ? await running : running
+      bound.watch(undefined) // what the attempt held can go
       if (ended.is !== 'conflicted' || number === settings.maxAttempts) {
         const waiting = vouch(engine, ended.shown, bound)
         if (waiting !== undefined) await waiting
+        // Never in the middle of the call that began the transaction, nor in what that call was part of.
+        else if (ended.is === 'committed' && ended.hooks.length > 0) await Promise.resolve()
         if (ended.is === 'conflicted') throw exhausted(number, ended.conflict)
         if (ended.is === 'failed') throw ended.error
         runHooks(ended.hooks, environment)
@@ -40,18 +43,28 @@ export async function run<T>(engine: Engine, body: Body<T | PromiseLike<T>>, set
     }
   } finally {
     bound.release()
+    engine.transactions.leave()
   }
 }
 
 /** Runs a synchronous `body` in one stretch, its commit and (where durable) its sync included. */
 export function runSync<T>(engine: Engine, body: Body<T>, settings: Settings): T {
+  engine.transactions.enter()
+  try {
+    return attemptsSync(engine, body, settings)
+  } finally {
+    engine.transactions.leave()
+  }
+}
+
+function attemptsSync<T>(engine: Engine, body: Body<T>, settings: Settings): T {
   const { store, environment } = engine
   const bound = new Bound(environment, settings.timeoutMs, settings.signal)
   for (let number = 1; ; number++) {
     bound.assertWithin()
     store.assertUsable()
     store.makeRoomSync()
-    const attempt = new Attempt(engine, settings)
+    const attempt = new Attempt(engine, settings, bound.beganMs)
     const tx = new Transaction(attempt, number)
     try {
       const value = engine.guard.inside(() => body(tx))
@@ -79,13 +92,19 @@ export class ManualTransaction extends Transaction {
   readonly #attempt: Attempt
   readonly #bound: Bound
   #committing = false
+  #left = false
 
   /** @internal */
   constructor(attempt: Attempt, bound: Bound) {
     super(attempt, 1)
     this.#attempt = attempt
     this.#bound = bound
-    bound.watch(attempt)
+    bound.watch({
+      end: error => {
+        attempt.end(error)
+        if (!this.#committing) this.#leave()
+      },
+    })
     bound.arm('background')
   }
 
@@ -100,9 +119,8 @@ export class ManualTransaction extends Transaction {
     this.#committing = true
     try {
       // No await without need: what was asked for before a close is installed before it.
-      const preparing = prepare(attempt, this, this.#bound)
-      if (preparing !== undefined) await preparing
-      const shown = shownBy(attempt, commitNow(attempt, this.#bound))
+      const committing = commit(attempt, this, this.#bound)
+      const shown = shownBy(attempt, committing instanceof Promise ? await committing : committing)
       await vouch(engine, shown, this.#bound)
       runHooks(attempt.hooks, engine.environment)
     } catch (error) {
@@ -113,6 +131,7 @@ export class ManualTransaction extends Transaction {
       throw error
     } finally {
       this.#bound.release()
+      this.#leave()
     }
   }
 
@@ -120,7 +139,9 @@ export class ManualTransaction extends Transaction {
   abort(): void {
     this.#attempt.abort()
     // A commit that waits for the disk keeps its deadline, and releases it itself: `using` disposes of a handle whose commit was begun and not awaited.
-    if (!this.#committing) this.#bound.release()
+    if (this.#committing) return
+    this.#bound.release()
+    this.#leave()
   }
 
   [Symbol.dispose](): void {
@@ -131,12 +152,24 @@ export class ManualTransaction extends Transaction {
     this.abort()
     return Promise.resolve()
   }
+
+  #leave(): void {
+    if (this.#left) return
+    this.#left = true
+    this.#attempt.engine.transactions.leave()
+  }
 }
 
 export function beginManual(engine: Engine, settings: Settings): ManualTransaction {
   const bound = new Bound(engine.environment, settings.timeoutMs, settings.signal)
   bound.assertWithin()
-  return new ManualTransaction(new Attempt(engine, settings), bound)
+  engine.transactions.enter()
+  try {
+    return new ManualTransaction(new Attempt(engine, settings, bound.beganMs), bound)
+  } catch (error) {
+    engine.transactions.leave()
+    throw error
+  }
 }
 
 /** What an outcome shows, and what must be on disk before it is told: its own commit, or the newest version it saw. */
@@ -155,15 +188,15 @@ type Ended<T> =
 
 /** A promise only where the body, or the commit, had to wait for something: most do not, and those who do not are spared what promises cost. */
 function attemptOnce<T>(engine: Engine, settings: Settings, number: number, body: Body<T | PromiseLike<T>>, bound: Bound): Ended<T> | Promise<Ended<T>> {
-  const attempt = new Attempt(engine, settings)
+  const attempt = new Attempt(engine, settings, bound.beganMs)
   bound.watch(attempt)
   const tx = new Transaction(attempt, number)
   try {
     const result = engine.guard.inside(() => body(tx))
     if (isPromise<T>(result)) return attemptAsync(attempt, tx, bound.race(result), bound)
-    const waiting = prepare(attempt, tx, bound)
-    if (waiting === undefined) return committed(attempt, result, bound)
-    return waiting.then(() => committed(attempt, result, bound)).catch((error: unknown) => failed(attempt, error))
+    const committing = commit(attempt, tx, bound)
+    if (!(committing instanceof Promise)) return committed(attempt, committing, result)
+    return committing.then(ts => committed(attempt, ts, result)).catch((error: unknown) => failed(attempt, error))
   } catch (error) {
     return failed(attempt, error)
   }
@@ -172,16 +205,14 @@ function attemptOnce<T>(engine: Engine, settings: Settings, number: number, body
 async function attemptAsync<T>(attempt: Attempt, tx: Transaction, body: Promise<T>, bound: Bound): Promise<Ended<T>> {
   try {
     const value = await body
-    const waiting = prepare(attempt, tx, bound)
-    if (waiting !== undefined) await waiting
-    return committed(attempt, value, bound)
+    const committing = commit(attempt, tx, bound)
+    return committed(attempt, committing instanceof Promise ? await committing : committing, value)
   } catch (error) {
     return failed(attempt, error)
   }
 }
 
-function committed<T>(attempt: Attempt, value: T, bound: Bound): Ended<T> {
-  const ts = commitNow(attempt, bound)
+function committed<T>(attempt: Attempt, ts: CommitTs | undefined, value: T): Ended<T> {
   return { is: 'committed', shown: shownBy(attempt, ts), value, hooks: attempt.hooks }
 }
 
@@ -193,18 +224,21 @@ function failed(attempt: Attempt, error: unknown): Ended<never> {
     : { is: 'conflicted', shown: shownBy(attempt, conflict.explain.overwrittenBy.commitTs), conflict }
 }
 
-/** Seals the attempt and begins whatever must be awaited before its commit; undefined where that is nothing. */
-function prepare(attempt: Attempt, tx: Transaction, bound: Bound): Promise<void> | undefined {
+/** Seals the attempt, waits for what must be awaited before its commit, and commits; a promise only where there was something to wait for. */
+function commit(attempt: Attempt, tx: Transaction, bound: Bound): CommitTs | undefined | Promise<CommitTs | undefined> {
   attempt.assertActive(tx)
-  if (attempt.writes.isEmpty) return undefined
+  if (attempt.writes.isEmpty) return commitNow(attempt, bound)
   attempt.seal()
   const { commitPath, store } = attempt.engine
   const first = commitPath.catchUp(attempt) ?? store.room()
-  return first && untilRoom(first, store, bound)
+  return first ? commitAfter(first, attempt, bound) : commitNow(attempt, bound)
 }
 
-async function untilRoom(first: Promise<void>, store: Store, bound: Bound): Promise<void> {
+/** The last look for room and the commit are one stretch: of many who were told of room at once, each sees what those before it took. */
+async function commitAfter(first: Promise<void>, attempt: Attempt, bound: Bound): Promise<CommitTs | undefined> {
+  const { store } = attempt.engine
   for (let waiting: Promise<void> | undefined = first; waiting !== undefined; waiting = store.room()) await bound.race(waiting)
+  return commitNow(attempt, bound)
 }
 
 function commitNow(attempt: Attempt, bound: Bound): CommitTs | undefined {

@@ -13,7 +13,7 @@ import type { Key, KeyRange, WriteKind } from '../isolation/types.js'
  * rows found absent, and the whole stretch of a range that was looked at. Writes are kept until the commit.
  *
  * Every operation may throw `CONFLICT` (the premise is already outdated), `TRANSACTION_ENDED`, `SAVEPOINT_ACTIVE`, `TIMEOUT`, `CANCELLED`, `POISONED`, `CLOSED`,
- * `SNAPSHOT_TOO_OLD`, `INVALID_KEY`, `KEY_TOO_LARGE`, `FOREIGN_TABLE`; every write also `READ_ONLY`, `INVALID_VALUE`, `VALUE_TOO_LARGE`, `SCHEMA`, `TRANSACTION_TOO_LARGE`.
+ * `SNAPSHOT_TOO_OLD`, `INVALID_KEY`, `KEY_TOO_LARGE`, `FOREIGN_TABLE`, `TRANSACTION_TOO_LARGE`; every write also `READ_ONLY`, `INVALID_VALUE`, `VALUE_TOO_LARGE`, `SCHEMA`.
  */
 export class Transaction {
   /** Counts from 1; a body that runs again after a conflict sees a higher number. */

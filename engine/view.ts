@@ -7,9 +7,12 @@
  *        holds at the present, the snapshot moves there, the read included; so every outcome is the view of one timestamp.
  *   V-3  If it no longer holds, the transaction can still end as a reader at its snapshot. Once it writes it is doomed, at once.
  */
+import { LimitError } from './errors.js'
+import type { Limits } from './limits.js'
 import { RowCursor } from './row-cursor.js'
 import { owned, type SeenVersion, type Store } from './store/store.js'
 import type { Snapshot } from './store/epochs.js'
+import type { HeldSnapshot } from './store/iterator-snapshots.js'
 import type { Version } from './store/window.js'
 import type { WriteSet } from './write-set.js'
 import type { ConflictIndex } from '../isolation/conflict-index.js'
@@ -31,6 +34,8 @@ export interface ViewParts {
   readonly index: ConflictIndex
   readonly policy: Policy
   readonly readOnly: boolean
+  readonly limits: Limits
+  readonly label: string | undefined
   readonly writes: WriteSet
   /** Turns a conflict found while reading into the error that ends the transaction. */
   readonly doom: (conflict: Conflict, view: View) => Error
@@ -41,12 +46,13 @@ export class View {
   readonly snapshot: Snapshot
   /** Where the snapshot was at first. */
   readonly beganTs: CommitTs
-  readonly reads: ReadSet = new ReadSet()
+  readonly reads: ReadSet
   /** Writes that a read passed over because they are newer than the snapshot, by key, with the range read that did (undefined: a read of the key itself). */
   ignored: Map<Key, IgnoredWrite> | undefined
   readonly #parts: ViewParts
   readonly #tracks: boolean
-  #cursors: Set<RowCursor> | undefined
+  /** Snapshots of its iterators, where they have their own. */
+  #held: Set<HeldSnapshot> | undefined
   #seenTs: CommitTs = noTs
   #lost: Conflict | undefined
 
@@ -54,6 +60,7 @@ export class View {
   constructor(parts: ViewParts) {
     this.#parts = parts
     this.policy = parts.policy
+    this.reads = new ReadSet(parts.limits.readSetPoints)
     this.#tracks = parts.policy.tracksReads && !parts.readOnly
     const { store } = parts
     this.beganTs = parts.readOnly ? store.acknowledgedTs : store.visibleTs
@@ -79,28 +86,26 @@ export class View {
     return this.saw(this.#parts.store.read(this.snapshot, key))?.value
   }
 
-  /** Records a key as read (levels that track) without looking at its value. */
+  /** Records a key as read (levels that track) without looking at its value. Throws `TRANSACTION_TOO_LARGE`, having recorded nothing. */
   rely(key: Key): void {
     if (!this.#tracks) return
+    this.#assertRoomForReads()
     const newest = this.#parts.store.epochs.window.newest(key)
     if (newest !== undefined && newest.ts > this.snapshot.ts && !this.reads.points.has(key)) this.#meetNewer(newest, undefined)
     this.reads.addPoint(key)
   }
 
-  /** Rows of a range, own writes as they are now. The cursor is released when it is exhausted, closed, or the view is. */
+  /** Rows of a range, own writes as they are now. What the cursor holds is released when it is exhausted, closed or collected, or the view is released. */
   open(range: KeyRange, reverse: boolean): RowCursor {
+    if (this.#tracks) this.#assertRoomForReads()
     this.#renew()
     const { store, writes } = this.#parts
     const recorded = this.#tracks ? this.reads.addRange(range, reverse) : undefined
-    const cursor: RowCursor = new RowCursor(store, this.#cursorSnapshot(), range, reverse, writes.sorted(), {
+    return new RowCursor(store, this.#cursorSnapshot(), range, reverse, writes.sorted(), {
       recorded,
       onNewer: recorded && (newest => this.#meetNewer(newest, recorded)),
       onSeen: ts => this.#noteSeen(ts),
-      onClose: () => this.#cursors!.delete(cursor),
     })
-    this.#cursors ??= new Set()
-    this.#cursors.add(cursor)
-    return cursor
   }
 
   /** To be called before the first effect of every write. Throws where the premise is known to be outdated (V-3). */
@@ -137,8 +142,19 @@ export class View {
   }
 
   release(): void {
-    for (const cursor of this.#cursors ?? []) cursor.close()
-    this.#parts.store.epochs.release(this.snapshot)
+    const { store } = this.#parts
+    if (this.#held !== undefined) for (const held of this.#held) store.iterators.release(held)
+    store.epochs.release(this.snapshot)
+  }
+
+  /** Before anything is read: what was read is recorded, whatever else happens (V-1). */
+  #assertRoomForReads(): void {
+    const { readSetRanges } = this.#parts.limits
+    if (this.reads.ranges.length < readSetRanges) return
+    throw new LimitError(
+      'TRANSACTION_TOO_LARGE',
+      `The transaction relies on ${readSetRanges} ranges of keys, which is the limit. Nothing was changed; split the work, read wider ranges at once, or read with readOnly: true.`,
+    )
   }
 
   /** A level without a snapshot of its own reads each time at the newest visible commit. */
@@ -148,9 +164,10 @@ export class View {
   }
 
   /** An iterator stays at the commit it began at, also where the next operation moves on. */
-  #cursorSnapshot(): { snapshot: Snapshot; owned: boolean } {
-    if (this.policy.oneSnapshot) return { snapshot: this.snapshot, owned: false }
-    return { snapshot: this.#parts.store.epochs.acquire(this.snapshot.ts, false), owned: true }
+  #cursorSnapshot(): Snapshot | HeldSnapshot {
+    if (this.policy.oneSnapshot) return this.snapshot
+    const { store, label } = this.#parts
+    return store.iterators.acquire(this.snapshot.ts, label, (this.#held ??= new Set()))
   }
 
   /** V-2. Returns whether the snapshot moved. */

@@ -1,47 +1,61 @@
 /**
- * The keys that a transaction read one by one. Most are only ever walked through, once, at the commit; hashing each as it is read would cost a tenth of reading it. So
- * they stand in a list, and are hashed when they grow many or when somebody asks for one of them.
+ * The keys that a transaction read one by one. Hashing each as it is read would cost a tenth of reading it, and a transaction that writes nothing is never asked for them: so they
+ * stand in a list, and are hashed when somebody asks, or when the list becomes long.
  */
 import type { Key } from './types.js'
 
-/** A list may hold a key again and again; a longer one is hashed, so that it does not grow without end. */
+/** A list may hold a key again and again. Up to these it may grow, and no further. */
 const listMax = 16_384
-/** A list of up to this many is searched faster than it is hashed. */
+const listSizeMaxBytes = 1_048_576
+/** A list of up to this many holds each key once: it is searched faster than it is hashed. */
 const searchMax = 16
 
 export class Points implements Iterable<Key> {
   #list: Key[] = []
+  #listSizeBytes = 0
   /** In the place of the list, once there is one. */
   #set: Set<Key> | undefined
 
-  /** At least as many as there are different keys. */
   get size(): number {
+    return this.#list.length <= searchMax ? (this.#set?.size ?? this.#list.length) : this.#hash().size
+  }
+
+  /** At least `size`, and costs nothing. */
+  get sizeMax(): number {
     return this.#set?.size ?? this.#list.length
   }
 
   add(key: Key): void {
     if (this.#set !== undefined) this.#set.add(key)
-    else if (this.#list.push(key) > listMax) this.#hash()
+    else if (this.#list.length > searchMax || !this.#list.includes(key)) this.#enlist(key)
   }
 
   has(key: Key): boolean {
     if (this.#set === undefined && this.#list.length <= searchMax) return this.#list.includes(key)
-    return (this.#set ?? this.#hash()).has(key)
+    return this.#hash().has(key)
   }
 
   clear(): void {
     this.#list = []
+    this.#listSizeBytes = 0
     this.#set = undefined
   }
 
-  /** Every key at least once. */
+  /** Each key once. */
   [Symbol.iterator](): IterableIterator<Key> {
-    return (this.#set ?? this.#list).values()
+    return (this.#set === undefined && this.#list.length <= searchMax ? this.#list : this.#hash()).values()
+  }
+
+  #enlist(key: Key): void {
+    this.#listSizeBytes += key.length
+    if (this.#list.push(key) > listMax || this.#listSizeBytes > listSizeMaxBytes) this.#hash()
   }
 
   #hash(): Set<Key> {
-    this.#set = new Set(this.#list)
-    this.#list = []
+    if (this.#set === undefined) {
+      this.#set = new Set(this.#list)
+      this.#list = []
+    }
     return this.#set
   }
 }

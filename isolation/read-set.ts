@@ -6,8 +6,6 @@
 import { Points } from './points.js'
 import { successor, type Key, type KeyRange } from './types.js'
 
-/** Points beyond this are merged into ranges: the premise grows (it may abort more), it never shrinks. */
-const pointsMax = 200_000
 /** Neighbouring points merged into one range. */
 const pointsPerRange = 64
 
@@ -42,6 +40,12 @@ export class RangeRead implements KeyRange {
 export class ReadSet {
   readonly points: Points = new Points()
   readonly ranges: KeyRange[] = []
+  readonly #pointsMax: number
+
+  /** Points beyond `pointsMax` are merged into ranges: the premise grows (it may abort more), it never shrinks. */
+  constructor(pointsMax: number) {
+    this.#pointsMax = pointsMax
+  }
 
   get size(): number {
     return this.points.size + this.ranges.length
@@ -49,7 +53,7 @@ export class ReadSet {
 
   addPoint(key: Key): void {
     this.points.add(key)
-    if (this.points.size > pointsMax) this.#coalesce()
+    if (this.points.sizeMax > this.#pointsMax && this.points.size > this.#pointsMax) this.#coalesce()
   }
 
   /** Starts recording one pass of an iterator over `whole`. */

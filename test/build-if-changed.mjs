@@ -42,7 +42,7 @@ function build() {
 
 function hashOfSources() {
   const hash = createHash('sha256')
-  const files = ['tsconfig.json', 'package.json', 'package-lock.json', ...sourcesIn('bench'), ...sourcesIn('engine'), ...sourcesIn('isolation'), ...sourcesIn('test/mutants'), ...sourcesIn('test/simulation')]
+  const files = ['tsconfig.json', 'package.json', 'package-lock.json', ...sourcesIn('bench'), ...sourcesIn('engine'), ...sourcesIn('isolation'), ...sourcesIn('test/mutants'), ...sourcesIn('test/simulation'), ...sourcesIn('test/torture')]
   for (const file of files) hash.update(`${file}\0`).update(readFileSync(join(root, file))).update('\0')
   return hash.digest('hex')
 }

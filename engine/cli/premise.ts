@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 /** The `premise` command: picks the subcommand and turns its outcome into an exit code. */
+import { checkCommand } from './check.js'
 import { checkHistoryCommand } from './check-history.js'
 import { type Command, CommandLineError, type Output } from './command.js'
+import { compactCommand } from './compact.js'
 import { matrix } from './matrix.js'
 
-const commands: Readonly<Record<string, Command>> = { matrix, 'check-history': checkHistoryCommand }
+const commands: Readonly<Record<string, Command>> = { matrix, check: checkCommand, compact: compactCommand, 'check-history': checkHistoryCommand }
 
 const help = `premise: what PremiseDB promises, made visible
 

@@ -49,6 +49,12 @@ export const tablePrefix = (id: number): string => {
   return String.fromCharCode(longId + bytes.length - 1) + bytes
 }
 
+/** The `tablePrefix` that a key begins with. */
+export const tablePrefixOf = (key: Key): string => {
+  const first = key.charCodeAt(0)
+  return key.slice(0, first < longId ? 1 : first - longId + 2)
+}
+
 /**
  * Encodes a whole key.
  *

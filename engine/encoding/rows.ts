@@ -9,7 +9,6 @@
 import { crc32 } from 'node:zlib'
 import { asTs, type CommitTs, type Key } from '../../isolation/types.js'
 import { StorageError } from '../errors.js'
-import { keyHex } from './keys.js'
 
 const rowFormat = 0
 const crcAt = 7
@@ -39,12 +38,15 @@ export const encodeRow = (key: Key, ts: CommitTs, value: Uint8Array): Uint8Array
  * @throws StorageError CORRUPT when the bytes are no row, or not the row of this key
  */
 export const decodeRow = (key: Key, bytes: Uint8Array, sizeBytes: number = bytes.length): { key: Key; ts: CommitTs; value: Uint8Array } => {
-  if (sizeBytes < valueAt) throw corruptRow('row is cut short', key)
-  if (bytes[0] !== rowFormat) throw corruptRow('row has an unknown format', key)
-  if (checksum(key, bytes, sizeBytes) !== readUint32(bytes, crcAt)) throw corruptRow('row checksum mismatch', key)
+  if (sizeBytes < valueAt) throw corruptRow('it is cut short')
+  if (bytes[0] !== rowFormat) throw corruptRow('its format is unknown')
+  if (checksum(key, bytes, sizeBytes) !== readUint32(bytes, crcAt)) throw corruptRow('its checksum is wrong')
   const ts = asTs(readUint32(bytes, 1) * 0x1_0000 + bytes[5]! * 0x100 + bytes[6]!)
   return { key, ts, value: new Uint8Array(bytes.buffer, bytes.byteOffset + valueAt, sizeBytes - valueAt) }
 }
+
+/** The checksum that a row says it has. Of bytes that are no row, 0. */
+export const rowChecksum = (bytes: Uint8Array, sizeBytes: number = bytes.length): number => (sizeBytes < valueAt ? 0 : readUint32(bytes, crcAt))
 
 /** CRC-32 as zlib has it, computed here unless the row is long: a native call costs as much as about 200 bytes of this, and keys exist as strings only. */
 const checksum = (key: Key, row: Uint8Array, sizeBytes: number): number => {
@@ -90,5 +92,5 @@ const writeUint32 = (bytes: Uint8Array, at: number, value: number): void => {
 const readUint32 = (bytes: Uint8Array, at: number): number =>
   ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
 
-/** Names the key's bytes only: the layer that knows the table adds its name. */
-const corruptRow = (problem: string, key: Key): StorageError => new StorageError('CORRUPT', `${problem} (key ${keyHex(key)})`)
+/** Whoever reads says which row. */
+const corruptRow = (problem: string): StorageError => new StorageError('CORRUPT', problem)

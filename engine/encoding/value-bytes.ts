@@ -10,7 +10,7 @@ import { code, extension, extHeaderBytes, shortText } from './value-format.js'
 const initialSizeBytes = 4096
 /** Memory that grew beyond this for one value is given back. */
 const keptSizeBytes = 256 * 1024
-/** Copying this much is faster than calling `set`. */
+/** Copying this much is faster than calling `copy`. */
 const copiedByLoopBytes = 128
 const double = new DataView(new ArrayBuffer(8))
 
@@ -26,7 +26,7 @@ export class ValueBytes {
   }
 
   /**
-   * What was written since `start`, in memory that nobody else writes to; Node's pool, for an allocation of its own costs ten times as much.
+   * What was written since `start`, in memory that nobody else writes to: Node's pool, for an allocation of its own costs ten times as much. Not to be kept for long.
    *
    * @param asGraph `'graph'` where it holds references
    * @throws LimitError VALUE_TOO_LARGE

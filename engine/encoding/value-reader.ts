@@ -10,7 +10,7 @@ import { binaryKinds, code, errorKinds, errorParts, extension, maxNesting, short
 const double = new DataView(new ArrayBuffer(8))
 
 export class ValueReader {
-  readonly #bytes: Uint8Array
+  #bytes: Uint8Array
   #at = 0
   #end: number
   #depth = 0
@@ -177,6 +177,8 @@ export class ValueReader {
     const kind = errorKinds[this.#byte()]
     const parts = this.#byte()
     if (kind === undefined) throw corruptValue()
+    // Making an error may call Error.prepareStackTrace, which may read other rows into the memory that these bytes are lent from.
+    this.#bytes = Uint8Array.from(this.#bytes)
     const error = parts & errorParts.message ? new kind(this.#anyText()) : new kind()
     const stack = parts & errorParts.stack ? this.#anyText() : undefined
     Object.defineProperty(error, 'stack', { value: stack, writable: true, enumerable: false, configurable: true })

@@ -25,7 +25,7 @@ export class ValueWriter {
   readonly #laterObjects = new Map<object, number>()
   #hasReferences = false
 
-  /** The bytes of `value`, owned by the caller. Errors are those of `encodeValue`. Not to be entered twice at once: see values.ts. */
+  /** The bytes of `value`, in memory that nobody else writes to. Errors are those of `encodeValue`. Not to be entered twice at once: see values.ts. */
   encode(value: unknown, limitBytes: number): Uint8Array {
     this.#out.start(limitBytes)
     this.#hasReferences = false

@@ -13,7 +13,7 @@ import { ValueWriter } from './value-writer.js'
 let idle: ValueWriter | undefined
 
 /**
- * The bytes of a value, in memory of their own. Two values have equal bytes exactly when they hold the same things in the same order (of
+ * The bytes of a value, in memory that nobody else writes to. Two values have equal bytes exactly when they hold the same things in the same order (of
  * properties, of Map entries, of Set members) and share the same references; `0` and `-0` differ, `NaN` equals `NaN`.
  *
  * Getters and proxies are read through, each property once.

@@ -5,24 +5,33 @@
  *   R-1  Writes happen only inside `write`: one synchronous native transaction, no user code in it, nothing awaited.
  *   R-2  What a root holds is read from the root itself (`Root.appliedTs`), never remembered beside it.
  *   R-3  No native cursor outlives a call: ranges are read in chunks, so an abandoned iterator pins nothing.
- *   R-4  What `Root.get` returns is on loan: its bytes lie in the package's one buffer, which the next read overwrites (a copy would cost as much as the read). Values of
- *        a chunk own their bytes.
+ *   R-4  What `Root.get` returns is on loan: its bytes lie in the package's one buffer, which the next read of any file on this thread overwrites, or in the mapped file (a
+ *        copy would cost as much as the read). Values of a chunk own their bytes.
  */
 import { open, type RootDatabase } from 'lmdb'
-import { decodeRow, encodeRow } from '../encoding/rows.js'
-import { bytesToKey, keyToBytes } from '../encoding/keys.js'
+import { decodeRow, encodeRow, rowChecksum } from '../encoding/rows.js'
+import { bytesToKey, keyHex, keyToBytes } from '../encoding/keys.js'
 import { StorageError } from '../errors.js'
+import { decodeSummary, prefixOfSummary, Summaries, summaryRange, type Summary } from './summaries.js'
 import { asKey, noTs, type CommitTs, type Key, type KeyRange } from '../../isolation/types.js'
 
 /** The package's types leave out that reads take a transaction, and how many bytes of its buffer the last read filled. */
-type Native = Omit<RootDatabase<Buffer, Key>, 'getBinaryFast'> & {
-  getBinaryFast(key: Key, options: { transaction: NativeTransaction }): Buffer | undefined
+type Native = Omit<RootDatabase<Buffer, Key>, 'getBinaryFast' | 'getStats'> & {
+  getBinaryFast(key: Key, options?: { transaction: NativeTransaction }): Buffer | undefined
   readonly lastSize: number
+  getStats(): TreeFigures & { readonly pageSize: number; readonly lastPageNumber: number; readonly root: TreeFigures; readonly free: TreeFigures }
+}
+interface TreeFigures {
+  readonly treeBranchPageCount: number
+  readonly treeLeafPageCount: number
+  readonly overflowPages: number
 }
 type NativeTransaction = ReturnType<RootDatabase['useReadTransaction']>
 
 /** No table id begins with this byte. */
 const metadataKey = asKey('\xffpremisedb')
+/** The file's first pages, which belong to no tree. */
+const metaPages = 2
 
 /** The newest checkpointed version of a row. */
 export interface StoredRow {
@@ -43,6 +52,14 @@ export interface Metadata {
   readonly incarnation: number
 }
 
+/** How large the file is, as of its newest state. */
+export interface RowFileFigures {
+  readonly rows: number
+  readonly sizeBytes: number
+  /** Pages in use; the others are free, or hold states that are still pinned. */
+  readonly usedSizeBytes: number
+}
+
 export interface RowFileOptions {
   readonly readerSlots: number
   /** For stores that promise nothing (`:memory:`). */
@@ -56,6 +73,9 @@ export interface RowBatch {
   setMetadata(metadata: Metadata): void
 }
 
+/** What messages call a row. */
+export type NameRow = (key: Key) => string
+
 const keyEncoder = {
   writeKey: (key: Key, target: Buffer, start: number): number => keyToBytes(key, target, start),
   readKey: (source: Buffer, start: number, end: number): Key => bytesToKey(source, start, end),
@@ -64,6 +84,8 @@ const keyEncoder = {
 export class RowFile {
   readonly #db: Native
   readonly #batch: RowBatch
+  readonly #summaries: Summaries
+  readonly #naming: { nameRow: NameRow } = { nameRow: key => `The row with key ${keyHex(key)}` }
   #closed = false
 
   /** `path` has been checked by `checkRowFile`: on a damaged file the native open would end the process. */
@@ -79,9 +101,26 @@ export class RowFile {
       ...(options.unsynced ? { noSync: true, noMetaSync: true } : {}),
     } as Parameters<typeof open>[0]) as unknown as Native
     const db = this.#db
+    const root = this.pin()
+    const summaries = new Summaries(root.summaries())
+    root.release()
+    this.#summaries = summaries
+    const checksumOf = (key: Key): number | undefined => {
+      const bytes = db.getBinaryFast(key) // as this transaction has it
+      return bytes && rowChecksum(bytes, db.lastSize)
+    }
     this.#batch = {
-      put: (key, ts, value) => void db.put(key, encodeRow(key, ts, value) as Buffer),
-      remove: key => void db.remove(key),
+      put: (key, ts, value) => {
+        const row = encodeRow(key, ts, value)
+        summaries.replace(key, checksumOf(key), rowChecksum(row))
+        void db.put(key, row as Buffer)
+      },
+      remove: key => {
+        const before = checksumOf(key)
+        if (before === undefined) return
+        summaries.replace(key, before, undefined)
+        void db.remove(key)
+      },
       setMetadata: ({ appliedTs, incarnation }) => {
         const value = Buffer.alloc(6)
         value.writeUIntBE(incarnation, 0, 6)
@@ -90,17 +129,35 @@ export class RowFile {
     }
   }
 
-  /** Runs `fill` in one native transaction and returns when it is synced. Throws what the native commit threw; the file is then unusable. */
+  /** Runs `fill` in one native transaction and returns when it is synced. Throws `CORRUPT` or `POISONED` where the native commit failed; the file is then unusable. */
   write(fill: (batch: RowBatch) => void): void {
-    this.#db.transactionSync(() => {
-      fill(this.#batch)
-    })
+    const db = this.#db
+    try {
+      db.transactionSync(() => {
+        fill(this.#batch)
+        for (const { key, value } of this.#summaries.takeChanged()) void db.put(key, encodeRow(key, noTs, value) as Buffer)
+      })
+    } catch (error) {
+      throw writeFailed(error)
+    }
+  }
+
+  /** From now on messages about damaged rows call them so, also those of roots that are pinned already. */
+  nameRows(nameRow: NameRow): void {
+    this.#naming.nameRow = nameRow
   }
 
   /** Pins the newest root. The caller releases it. */
   pin(): Root {
     this.#db.resetReadTxn()
-    return new Root(this.#db)
+    return new Root(this.#db, this.#naming)
+  }
+
+  figures(): RowFileFigures {
+    this.#db.resetReadTxn()
+    const { pageSize, lastPageNumber, root, free } = this.#db.getStats()
+    const usedPages = metaPages + pagesOf(root) + pagesOf(free)
+    return { rows: this.#summaries.rows, sizeBytes: (lastPageNumber + 1) * pageSize, usedSizeBytes: usedPages * pageSize }
   }
 
   async close(): Promise<void> {
@@ -117,9 +174,12 @@ export class Root {
   readonly #db: Native
   readonly #transaction: NativeTransaction
   readonly #options: { transaction: NativeTransaction }
+  readonly #naming: { readonly nameRow: NameRow }
+  #released = false
 
-  constructor(db: Native) {
+  constructor(db: Native, naming: { readonly nameRow: NameRow }) {
     this.#db = db
+    this.#naming = naming
     this.#transaction = db.useReadTransaction()
     this.#options = { transaction: this.#transaction }
     const metadata = this.get(metadataKey)
@@ -133,7 +193,7 @@ export class Root {
       const bytes = this.#db.getBinaryFast(key, this.#options)
       return bytes && decodeRow(key, bytes, this.#db.lastSize)
     } catch (error) {
-      throw unreadable(error)
+      throw this.#unreadable(error, key)
     }
   }
 
@@ -142,30 +202,77 @@ export class Root {
    * range holds no others.
    */
   chunk(range: KeyRange, reverse: boolean, maxRows: number, maxBytes: number): Chunk {
-    const rows: StoredRow[] = []
+    const { rows, complete } = this.storedChunk(range, reverse, maxRows, maxBytes)
+    return { rows: rows.map(({ key, bytes }) => this.#decode(key, bytes)), complete }
+  }
+
+  /** As `chunk`, the rows as they are stored: whether each is sound is for the caller to find out. */
+  storedChunk(range: KeyRange, reverse: boolean, maxRows: number, maxBytes: number): { readonly rows: readonly { readonly key: Key; readonly bytes: Uint8Array }[]; readonly complete: boolean } {
+    const rows: { key: Key; bytes: Uint8Array }[] = []
     if (range.lo >= range.hi) return { rows, complete: true }
     let sizeBytes = 0
     const bounds = reverse
       ? { start: range.hi, end: range.lo, reverse: true, exclusiveStart: true, inclusiveEnd: true }
       : { start: range.lo, end: range.hi }
     try {
+      let last: Key | undefined
       for (const { key, value } of this.#db.getRange({ ...bounds, limit: maxRows, transaction: this.#transaction })) {
-        rows.push(decodeRow(key, value))
+        if (key < range.lo || key >= range.hi || (last !== undefined && (reverse ? key >= last : key <= last))) throw new Error('keys are out of order')
+        last = key
+        rows.push({ key, bytes: value })
         sizeBytes += value.length
         if (sizeBytes > maxBytes) return { rows, complete: false }
       }
     } catch (error) {
-      throw unreadable(error)
+      throw this.#unreadable(error, undefined)
     }
     return { rows, complete: rows.length < maxRows }
   }
 
+  /** What the file says that it holds, by table prefix. */
+  summaries(): Map<string, Summary> {
+    const { rows } = this.chunk(summaryRange, false, Infinity, Infinity)
+    return new Map(rows.map(({ key, value }) => [prefixOfSummary(key), decodeSummary(value)]))
+  }
+
+  /** Does nothing the second time. */
   release(): void {
+    if (this.#released) return
+    this.#released = true
     this.#transaction.done()
+  }
+
+  #decode(key: Key, bytes: Uint8Array): StoredRow {
+    try {
+      return decodeRow(key, bytes)
+    } catch (error) {
+      throw this.#unreadable(error, key)
+    }
+  }
+
+  /** What the native library throws where pages are damaged, and what a row throws that is not what was written. */
+  #unreadable(error: unknown, key: Key | undefined): StorageError {
+    if (error instanceof StorageError && key !== undefined) {
+      return new StorageError('CORRUPT', `${this.#naming.nameRow(key)} is damaged: ${error.message}. It was not read; db.check() tells what else is.`, { cause: error })
+    }
+    return new StorageError('CORRUPT', 'The row file is damaged: a page in it cannot be read.', { cause: error })
   }
 }
 
-/** What the native library throws where pages are damaged, and what a row throws that is not what was written. */
-function unreadable(error: unknown): StorageError {
-  return error instanceof StorageError ? error : new StorageError('CORRUPT', 'The row file is damaged: a page or a row in it cannot be read.', { cause: error })
+const pagesOf = ({ treeBranchPageCount, treeLeafPageCount, overflowPages }: TreeFigures): number => treeBranchPageCount + treeLeafPageCount + overflowPages
+
+/** `MDB_LAST_ERRCODE`: the package's codes for what is wrong with a file are this and below it, far below those of the system. */
+const lmdbErrorMax = -30_774
+
+/** Whether the native library says so of a file that is not as it should be. */
+export function isNativeDamage(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'number' && code <= lmdbErrorMax
+}
+
+function writeFailed(error: unknown): StorageError {
+  if (error instanceof StorageError) return error
+  return isNativeDamage(error)
+    ? new StorageError('CORRUPT', 'The row file is damaged: it could not be written.', { cause: error })
+    : new StorageError('POISONED', 'A write to the row file failed; what was acknowledged is in the log. Look at the disk, and open the database again.', { cause: error })
 }

@@ -101,6 +101,16 @@ export class CommitLog {
     return this.#writtenTs
   }
 
+  /** Files that are kept. */
+  get segments(): number {
+    return this.#old.length + 1
+  }
+
+  /** Commits that are not known to be on disk. */
+  get unsyncedCommits(): number {
+    return this.#written.reduce((sum, batch) => sum + batch.count, this.#pending.count)
+  }
+
   /** The log that is kept and would be read at the next opening. */
   get sizeBytes(): number {
     return this.#old.reduce((sum, segment) => sum + segment.sizeBytes, this.#active.end)
@@ -113,9 +123,8 @@ export class CommitLog {
    */
   reserve(sizeBytes: number): void {
     this.#assertUsable()
-    const unsynced = this.#written.reduce((sum, batch) => sum + batch.count, this.#pending.count)
     try {
-      if (unsynced >= this.#limits.unsyncedCommits) this.#flushNow()
+      if (this.unsyncedCommits >= this.#limits.unsyncedCommits) this.#flushNow()
       this.#active.reserve(this.#pending.sizeBytes + sizeBytes + recordHeaderSizeBytes)
     } catch (error) {
       if (codeOf(error) === 'DISK_FULL') throw error

@@ -4,6 +4,7 @@
  *   premisedb         the marker: format name and version; written last at creation, so a directory that has it is complete
  *   owner             the owner lock
  *   rows.lmdb         rows (and rows.lmdb-lock, LMDB's own)
+ *   rows.lmdb.new     while it is compacted: what will take its place
  *   log/              the commit log's segments
  */
 import { tmpdir } from 'node:os'
@@ -57,6 +58,11 @@ export class Directory {
     return join(this.path, 'rows.lmdb')
   }
 
+  /** Where the row file is written anew. */
+  get newRowsPath(): string {
+    return `${this.rowsPath}.new`
+  }
+
   get logPath(): string {
     return join(this.path, 'log')
   }
@@ -80,6 +86,11 @@ export class Directory {
   /** Removes what an interrupted creation left. Only for a directory that `check` called empty, under the owner lock. */
   clearIncomplete(): void {
     for (const path of [this.rowsPath, `${this.rowsPath}-lock`, this.logPath]) this.#files.rmSync(path, { recursive: true, force: true })
+  }
+
+  /** Removes what a compaction left that was interrupted, or failed. Under the owner lock. */
+  clearCompaction(): void {
+    for (const path of [this.newRowsPath, `${this.newRowsPath}-lock`]) this.#files.rmSync(path, { force: true })
   }
 
   /** Creation is complete: everything in the directory is on disk, and then the marker. */

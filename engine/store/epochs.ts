@@ -23,7 +23,7 @@ const spareSlots = 4
 /** In the place of a commit that has left: a commit can be large. */
 const dealtWith: WindowCommit = { ts: noTs, versions: [], sizeBytes: 0 }
 
-class Epoch {
+export class Epoch {
   readonly root: Root
   readonly appliedTs: CommitTs
   /** Snapshots that read through the root. */
@@ -105,6 +105,11 @@ export class Epochs {
   /** Pinned roots: the current one and those that old snapshots hold. */
   get pinnedRoots(): number {
     return 1 + this.#older.length
+  }
+
+  /** Epochs whose roots are pinned although a newer one has taken over, oldest first. */
+  get older(): readonly Epoch[] {
+    return this.#older
   }
 
   acquire(ts: SnapshotTs, tracked: boolean): Snapshot {

@@ -10,12 +10,14 @@ import { commitSizeBytes, type LogWrite } from '../encoding/records.js'
 import type { Environment } from '../environment.js'
 import { LimitError, StorageError } from '../errors.js'
 import type { Limits } from '../limits.js'
-import type { RowFile } from '../lmdb/row-file.js'
+import type { NameRow, Root, RowFile, RowFileFigures } from '../lmdb/row-file.js'
 import type { CommitLog } from '../log/commit-log.js'
 import { asTs, type CommitTs, type Key } from '../../isolation/types.js'
 import { Checkpointer, diskFull } from './checkpoint.js'
+import type { CompactionPlace } from './compaction.js'
 import type { Directory } from './directory.js'
 import type { Epochs, Snapshot } from './epochs.js'
+import { IteratorSnapshots } from './iterator-snapshots.js'
 import type { OwnerLock } from './owner-lock.js'
 import { versionIn } from './window.js'
 
@@ -40,10 +42,25 @@ export interface StoreParts {
   readonly recoveredSizeBytes: number
 }
 
+/** Where the commits are, and how much room they take. */
+export interface StoreFigures {
+  readonly visibleTs: CommitTs
+  readonly durableTs: CommitTs
+  readonly appliedTs: CommitTs
+  readonly window: { readonly keys: number; readonly sizeBytes: number; readonly unappliedSizeBytes: number }
+  readonly log: { readonly segments: number; readonly sizeBytes: number; readonly unsyncedCommits: number }
+  readonly rowFile: RowFileFigures
+}
+
 export type StoreState = { readonly is: 'open' } | { readonly is: 'closing' | 'closed' } | { readonly is: 'failed'; readonly cause: unknown }
+
+/** Who waits for a checkpoint looks this often whether it is complete. */
+const checkpointLookMs = 50
 
 export class Store {
   readonly epochs: Epochs
+  /** Of iterators that stay at a commit of their own. */
+  readonly iterators: IteratorSnapshots
   readonly #parts: StoreParts
   readonly #checkpointer: Checkpointer
   readonly #startTs: CommitTs
@@ -56,12 +73,16 @@ export class Store {
   #installedBytes: number
   #appliedBytes = 0
   #targetBytes = 0
+  /** The log was larger than it may be when it was last looked at. */
+  #logIsFull = false
   #ageTimer: (() => void) | undefined
   #waitingForRoom: (() => void)[] = []
+  readonly #audited = new Set<Root>()
 
   constructor(parts: StoreParts) {
     this.#parts = parts
     this.epochs = parts.epochs
+    this.iterators = new IteratorSnapshots(parts.epochs, parts.environment)
     this.#startTs = parts.lastTs
     this.#visibleTs = parts.lastTs
     this.#relaxedTs = parts.lastTs
@@ -74,6 +95,11 @@ export class Store {
       onFailure: error => this.fail(error),
     })
     if (parts.recoveredSizeBytes > 0) this.#startAgeTimer()
+  }
+
+  /** Whether its directory goes with it. */
+  get isTemporary(): boolean {
+    return this.#parts.directory.temporary
   }
 
   get visibleTs(): CommitTs {
@@ -159,7 +185,7 @@ export class Store {
     return this.durableTs < this.#relaxedTs && this.#parts.environment.nowMs() > this.#relaxedDueMs
   }
 
-  /** Undefined where a commit may go on at once; else a promise of room in the window (back-pressure while a checkpoint catches up). Throws `DISK_FULL`. */
+  /** Undefined where a commit may go on at once; else a promise of room in window and log (back-pressure while a checkpoint catches up). Throws `DISK_FULL`. */
   room(): Promise<void> | undefined {
     if (!this.#isFull) return undefined
     this.#requestCheckpoint(true)
@@ -167,9 +193,58 @@ export class Store {
     return new Promise(resolve => this.#waitingForRoom.push(resolve))
   }
 
-  /** Makes room in the window before it returns. Throws `DISK_FULL`. */
+  /** Makes room in window and log before it returns. Throws `DISK_FULL`. */
   makeRoomSync(): void {
     if (this.#isFull) this.#checkpointSync()
+  }
+
+  /** Resolves when everything visible now is in the row file. Throws `DISK_FULL` where there is no space for that, `POISONED`, `CLOSED`. */
+  async checkpoint(): Promise<void> {
+    for (const target = this.#visibleTs; this.epochs.appliedTs < target; ) {
+      this.assertUsable()
+      this.#requestCheckpoint(true)
+      if (this.#checkpointer.starved) throw diskFull()
+      let cancel: (() => void) | undefined
+      await new Promise<void>(resolve => {
+        this.#waitingForRoom.push(resolve)
+        // The rests of a checkpoint do not keep the process alive; who waits for it does.
+        cancel = this.#parts.environment.setTimer(resolve, checkpointLookMs)
+      })
+      cancel?.()
+    }
+    this.assertUsable()
+  }
+
+  /** How messages about damaged rows call them. */
+  nameRows(nameRow: NameRow): void {
+    this.#parts.rowFile.nameRows(nameRow)
+  }
+
+  /** Pins the row file's newest state for whoever verifies it, until `unpin` or the end of the store. */
+  pinForAudit(): { readonly root: Root; readonly rowsPath: string; readonly logPath: string; readonly newestTs: CommitTs } {
+    this.assertUsable()
+    const { rowFile, directory } = this.#parts
+    const root = rowFile.pin()
+    this.#audited.add(root)
+    return { root, rowsPath: directory.rowsPath, logPath: directory.logPath, newestTs: this.#visibleTs }
+  }
+
+  unpin(root: Root): void {
+    this.#audited.delete(root)
+    root.release()
+  }
+
+  figures(): StoreFigures {
+    const { log, rowFile } = this.#parts
+    const { window, appliedTs } = this.epochs
+    return {
+      visibleTs: this.visibleTs,
+      durableTs: this.durableTs,
+      appliedTs,
+      window: { keys: window.keyCount, sizeBytes: window.sizeBytes, unappliedSizeBytes: this.#unappliedBytes },
+      log: { segments: log.segments, sizeBytes: log.sizeBytes, unsyncedCommits: log.unsyncedCommits },
+      rowFile: rowFile.figures(),
+    }
   }
 
   /** Stops the store for good (S-3). */
@@ -180,8 +255,11 @@ export class Store {
     this.#releaseWaiting()
   }
 
-  /** Finishes what was accepted: syncs it, checkpoints it, marks the log as cleanly closed. Settles after a failure too. */
-  async close(): Promise<void> {
+  /**
+   * Finishes what was accepted: syncs it, checkpoints it, marks the log as cleanly closed. Settles after a failure too. Where all went well it waits for `last`, which has the directory to itself
+   * before the lock is released; how that ends is its caller's to look at.
+   */
+  async close(last?: (place: CompactionPlace) => Promise<unknown>): Promise<void> {
     if (this.#state.is === 'closing' || this.#state.is === 'closed') return
     const failed = this.#state.is === 'failed'
     if (!failed) this.#state = { is: 'closing' }
@@ -201,7 +279,9 @@ export class Store {
     this.#checkpointer.stop()
     this.#releaseWaiting()
     this.epochs.close()
+    for (const root of this.#audited) this.unpin(root)
     await rowFile.close()
+    if (last !== undefined && !failed && failure === undefined) await last(this.#parts).catch(() => {})
     lock.release()
     if (directory.temporary) directory.remove()
     this.#state = { is: 'closed' }
@@ -213,12 +293,16 @@ export class Store {
   }
 
   get #isFull(): boolean {
-    return this.#state.is === 'open' && this.#unappliedBytes > this.#parts.limits.windowSizeBytes
+    if (this.#state.is !== 'open') return false
+    // A log that is too large although all of it is applied no checkpoint would shorten.
+    return this.#unappliedBytes > this.#parts.limits.windowSizeBytes || (this.#logIsFull && this.epochs.appliedTs < this.#visibleTs)
   }
 
   #checkpointIfDue(): void {
     const { limits, log } = this.#parts
-    if (this.#unappliedBytes > limits.windowCheckpointSizeBytes || log.sizeBytes > limits.logCheckpointSizeBytes) this.#requestCheckpoint(false)
+    const logSizeBytes = log.sizeBytes
+    this.#logIsFull = logSizeBytes > limits.logSizeBytes
+    if (this.#unappliedBytes > limits.windowCheckpointSizeBytes || logSizeBytes > limits.logCheckpointSizeBytes) this.#requestCheckpoint(false)
     else if (this.#ageTimer === undefined) this.#startAgeTimer()
   }
 
@@ -254,7 +338,9 @@ export class Store {
     this.#appliedBytes = this.#targetBytes
     this.#ageTimer?.()
     this.#ageTimer = undefined
-    this.#parts.log.trim(ts)
+    const { log, limits } = this.#parts
+    log.trim(ts)
+    this.#logIsFull = log.sizeBytes > limits.logSizeBytes
     this.#releaseWaiting()
     if (ts < this.#visibleTs && this.#state.is === 'open') this.#checkpointIfDue()
   }

@@ -13,6 +13,7 @@ import type { LogWrite } from '../encoding/records.js'
 import { asKey, noTs, type CommitTs, type Key } from '../../isolation/types.js'
 import type { LiveSnapshots } from './live-snapshots.js'
 import { sortedMap } from './sorted-map.js'
+import { ValueSlab } from './value-slab.js'
 
 export interface Version {
   readonly key: Key
@@ -45,6 +46,7 @@ export class Window {
   readonly #heads = new Map<Key, Version>()
   readonly #sorted = sortedMap<undefined>()
   readonly #live: LiveSnapshots
+  readonly #values = new ValueSlab()
   /** Versions that have replaced others and are not known to be durable, in commit order, from `#nextUndurable` on. */
   #undurable: Version[] = []
   #nextUndurable = 0
@@ -86,7 +88,8 @@ export class Window {
   /** Makes a commit's writes, one per key, the newest versions of their keys. Cannot fail. `durableTs` as of now, for W-3. */
   install(ts: CommitTs, writes: readonly LogWrite[], durableTs: CommitTs): WindowCommit {
     let sizeBytes = 0
-    const versions = writes.map(({ key, value }) => {
+    const versions = writes.map(({ key, value: written }) => {
+      const value = written && this.#values.keep(written)
       const older = this.#heads.get(key)
       const version: Version = { key, ts, value, older, newer: undefined, gone: false }
       this.#heads.set(key, version)

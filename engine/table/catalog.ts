@@ -5,7 +5,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { CommitPath } from '../commit.js'
 import type { KeyElementType } from '../encoding/key-elements.js'
-import { decodeKey, encodeKey, tablePrefix, tableRange } from '../encoding/keys.js'
+import { decodeKey, encodeKey, keyHex, tablePrefix, tableRange } from '../encoding/keys.js'
 import { decodeValue, encodeValue } from '../encoding/values.js'
 import { StorageError, UsageError } from '../errors.js'
 import type { NameTable } from '../explain.js'
@@ -13,12 +13,12 @@ import type { Limits } from '../limits.js'
 import { SnapshotCursor } from '../store/snapshot-cursor.js'
 import type { Store } from '../store/store.js'
 import type { Key } from '../../isolation/types.js'
-import { TableCodec } from './codec.js'
+import { keyText, TableCodec } from './codec.js'
 import { checkDefinition, type TableDefinition } from './definition.js'
 import { Table } from './table.js'
 
 const catalogId = 0
-const catalogPrefix = tablePrefix(catalogId)
+export const catalogPrefix: string = tablePrefix(catalogId)
 
 /** A table as the catalog stores it. */
 interface Entry {
@@ -80,6 +80,16 @@ export class Catalog {
     return { name, key: bare ? tuple[0] : tuple }
   }
 
+  /** A row, at the beginning of a sentence. */
+  readonly nameRow = (encoded: Key): string => {
+    try {
+      const { name, key } = this.describe(encoded)
+      return `Row ${keyText(key)} of table ${JSON.stringify(name)}`
+    } catch {
+      return `The row with key ${keyHex(encoded)}`
+    }
+  }
+
   #create(name: string, key: readonly KeyElementType[]): Entry {
     this.#store.assertUsable()
     const entry: Entry = { id: 1 + Math.max(catalogId, ...this.#names.keys()), key: structuredClone(key) as readonly KeyElementType[] }
@@ -101,17 +111,23 @@ export class Catalog {
       const cursor = new SnapshotCursor(this.#store.epochs.window, snapshot, tableRange(catalogPrefix), false)
       for (let row = cursor.peek(); row !== undefined && row !== 'moved'; row = cursor.peek()) {
         cursor.take()
-        const name = decodeKey(row.key).tuple[0]
-        const entry = decodeValue(row.value) as Entry
-        if (typeof name !== 'string' || !Number.isSafeInteger(entry?.id) || !Array.isArray(entry.key)) {
-          throw new StorageError('CORRUPT', 'An entry of the catalog cannot be understood.')
-        }
-        this.#remember(name, entry)
+        const { name, id, types } = decodeEntry(row.key, row.value)
+        this.#remember(name, { id, key: types })
       }
     } finally {
       this.#store.epochs.release(snapshot)
     }
   }
+}
+
+/** A table as its row in the catalog describes it. Throws `CORRUPT`. */
+export function decodeEntry(key: Key, value: Uint8Array): { readonly name: string; readonly id: number; readonly types: readonly KeyElementType[] } {
+  const name = decodeKey(key).tuple[0]
+  const entry = decodeValue(value) as Entry
+  if (typeof name !== 'string' || !Number.isSafeInteger(entry?.id) || !Array.isArray(entry.key)) {
+    throw new StorageError('CORRUPT', 'An entry of the catalog cannot be understood.')
+  }
+  return { name, id: entry.id, types: entry.key }
 }
 
 function catalogKeyOf(name: string): Key {

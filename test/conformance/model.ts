@@ -333,7 +333,10 @@ export class TransactionModel {
     if (!this.#moves) throw new Mismatch('only a serializable transaction that may write meets a conflict in an operation')
     if (isRead(action) && !this.hasWritten) throw new Mismatch('it has only read so far, and readers do not conflict')
     // The operation itself may have passed over an old state of what it is asking for, and then have met something new.
-    if (this.loose && isRange(action)) this.#relyUpTo(action, undefined)
+    if (this.loose) {
+      if (isRange(action)) this.#relyUpTo(action, undefined)
+      else this.#note(action.keys.map(key => idOf(action.shape.name, key)))
+    }
     if (!this.#isConflictJustified()) throw new Mismatch('a conflict, though everything it relied on still holds')
     this.doomed = true
   }

@@ -34,6 +34,20 @@ export const outcomes: readonly Mutant[] = [
   mutant('one-shot-at-visible', 'a read outside transactions shows what is not on disk', 'engine/database', 'const snapshot = store.epochs.acquire(store.acknowledgedTs, false); try', 'const snapshot = store.epochs.acquire(store.visibleTs, false); try'),
   mutant('log-drops-a-write', 'a commit is logged without its last write', store, 'writes: commit.versions', 'writes: commit.versions.slice(0, Math.max(1, commit.versions.length - 1))'),
   {
+    name: 'error-lent',
+    broken: 'a row that holds an error is decoded from memory that a formatter of stack traces may overwrite',
+    file: 'engine/encoding/value-reader',
+    patches: [['this.#bytes = Uint8Array.from(this.#bytes)', 'void 0']],
+    caughtBy: { test: 'test/unit/callers-code.test.ts', because: 'histories hold numbers, and nobody formats stack traces' },
+  },
+  {
+    name: 'hook-within-call',
+    broken: 'a hook runs within the call that began its transaction',
+    file: 'engine/run',
+    patches: [['await Promise.resolve()', 'void 0']],
+    caughtBy: { test: 'test/unit/callers-code.test.ts', because: 'histories note that a hook ran, and not within which call' },
+  },
+  {
     name: 'failed-sync-ignored',
     broken: 'a sync that fails counts as one that succeeds',
     file: log,

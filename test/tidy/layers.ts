@@ -84,14 +84,14 @@ export const layers: readonly Layer[] = [
     why: 'A benchmark is a user of the published library: it sees engine/index.ts only, and other stores through bench/peers.ts (`lmdb` is there anyway).',
   },
   {
-    holds: ['engine/open.ts'],
+    holds: ['engine/open.ts', 'engine/check.ts'],
     mayImport: [...database, 'engine/lmdb/', 'engine/log/'],
-    why: 'engine/open.ts composes the parts: it may see every layer below it, and neither the command nor the anomaly suite.',
+    why: 'engine/open.ts composes the parts (engine/check.ts those of a closed database): they may see every layer below, and neither the command nor the anomaly suite.',
   },
   {
     holds: ['engine/*.ts', 'engine/table/'],
     mayImport: database,
-    why: 'Database, transactions and tables reach LMDB and the log through engine/store; only engine/open.ts composes the parts.',
+    why: 'Database, transactions and tables reach LMDB and the log through engine/store; only engine/open.ts composes the parts, and engine/check.ts those of a closed database.',
   },
 ]
 

@@ -238,6 +238,9 @@ describe('a database', () => {
     delete: (db, t) => db.delete(t, 'a'),
     deleteRange: (db, t) => db.deleteRange(t),
     compareAndSet: (db, t) => db.compareAndSet(t, 'a', 1, 1),
+    check: db => db.check(),
+    stats: db => db.stats(),
+    compact: db => db.compact(),
   }
 
   test('there is no operation that this suite does not know', () => {

@@ -58,14 +58,14 @@ describe('rows', () => {
     expect(damage(() => decodeRow(keyOf('nils', 2), row))).not.toBe('none')
   })
 
-  test('damage is reported with the key and without the value', () => {
+  test('damage is reported in its own words, without the value', () => {
     const row = encodeRow(key, asTs(1), Buffer.from('secret'))
     row[11]! ^= 1
-    expect(damage(() => decodeRow(key, row))).toBe('row checksum mismatch (key 01606e696c730000)')
+    expect(damage(() => decodeRow(key, row))).toBe('its checksum is wrong')
     const long = keyOf('x'.repeat(1_000))
-    expect(damage(() => decodeRow(long, new Uint8Array(3)))).toMatch(/^row is cut short \(key 0160(78){62}…\)$/)
+    expect(damage(() => decodeRow(long, new Uint8Array(3)))).toBe('it is cut short')
     row[0] = 9
-    expect(damage(() => decodeRow(key, row))).toMatch(/^row has an unknown format/)
+    expect(damage(() => decodeRow(key, row))).toBe('its format is unknown')
   })
 
   test('nobody else writes to the bytes of a row, and a decoded value is a view of them', () => {

@@ -1,0 +1,36 @@
+/** Compacts a closed database: `compact(path)`, and the command `premise compact`. `db.compact()` does the same for an open one, which it closes. */
+import { systemEnvironment, type Environment } from './environment.js'
+import { StorageError, UsageError } from './errors.js'
+import { defaultLimits, type Limits } from './limits.js'
+import { compactRowFile, type CompactReport } from './store/compaction.js'
+import { Directory } from './store/directory.js'
+import { OwnerLock } from './store/owner-lock.js'
+
+/**
+ * Writes the row file of the closed database in the directory `path` anew, without the space that deleted and replaced rows have left, under its owner lock. A crash at any moment leaves the old file
+ * or the new one, complete. Needs free space for the new file beside the old one.
+ *
+ * Rejects with `LOCKED` where it is open (call `db.compact()` there), `NOT_A_DATABASE`, `FORMAT_TOO_NEW`, `CORRUPT`, `DISK_FULL`, `INVALID_ARGUMENT`.
+ */
+export async function compact(path: string): Promise<CompactReport> {
+  if (typeof path !== 'string' || path === '' || path === ':memory:') throw new UsageError('INVALID_ARGUMENT', 'compact needs the path of a directory.')
+  return compactDirectory(path, systemEnvironment, defaultLimits)
+}
+
+/** `compact`, with parts replaced. Not part of the public surface. */
+export async function compactDirectory(path: string, environment: Environment, limits: Limits): Promise<CompactReport> {
+  const { files } = environment
+  if (files.lstatSync(path, { throwIfNoEntry: false }) === undefined) throw new StorageError('NOT_A_DATABASE', `There is no ${path}.`)
+  const directory = Directory.prepare(path, files)
+  const assertComplete = (): void => {
+    if (directory.check() === 'empty') throw new StorageError('NOT_A_DATABASE', `${path} holds no database.`)
+  }
+  assertComplete() // before a lock file is put into it
+  const lock = new OwnerLock(directory.ownerPath, files)
+  try {
+    assertComplete()
+    return await compactRowFile({ directory, environment, limits })
+  } finally {
+    lock.release()
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * Walks every page of an LMDB file in JavaScript: which pages its trees reach, which its free list holds, and whether that is all of them, once each. The native library trusts
+ * what it reads, and on a damaged page ends the process or hands out other bytes; so whoever suspects damage comes here first. The layout is that of `mdb.c` in the package.
+ *
+ *   G-1  Nothing outside the pages of the file is read, whatever a page says, and no page twice: a walk ends.
+ *   G-2  A page is used by one tree at one place, or is free. What is neither was lost.
+ *   G-3  Keys ascend, within a page and between what the pages above say of it.
+ */
+import type { Files } from '../environment.js'
+import type { RowFileMeta, TreeRecord } from './row-file-check.js'
+
+const headerSizeBytes = 24
+const nodeHeaderSizeBytes = 8
+/** Pages before the first that a tree may use. */
+const metaPages = 2
+const branchFlag = 0x01
+const leafFlag = 0x02
+const overflowFlag = 0x04
+const bigDataFlag = 0x01
+/** Of a long value as its node names it: first page, transaction, number of pages. */
+const longValueSizeBytes = 24
+const slicePages = 64
+/** Findings beyond this are only counted: one bad page can make thousands. */
+const findingsMax = 1_000
+
+export interface Finding {
+  readonly page: number
+  readonly problem: string
+}
+
+export interface WalkProgress {
+  readonly seen: number
+  readonly pages: number
+}
+
+export interface PageAudit {
+  readonly pages: number
+  readonly reachable: number
+  readonly free: number
+  readonly findings: readonly Finding[]
+  /** How many there were, listed or not. */
+  readonly problems: number
+}
+
+interface Tree {
+  readonly name: string
+  readonly record: TreeRecord
+  readonly order: (a: Buffer, b: Buffer) => number
+  readonly onValue: ((page: number, value: Buffer) => void) | undefined
+  readonly counted: { branchPages: number; leafPages: number; overflowPages: number; entries: number }
+}
+
+/** Where a page hangs, and the keys that may be in it: at least `lo` and less than `hi`. */
+interface Place {
+  readonly page: number
+  readonly depth: number
+  readonly lo: Buffer | undefined
+  readonly hi: Buffer | undefined
+}
+
+interface Node {
+  readonly at: number
+  readonly key: Buffer
+}
+
+/** How much a walk looks at: what is above the leaves; every page that is in use; or, besides, whether every other page is free. */
+export type WalkDepth = 'branches' | 'used pages' | 'all pages'
+
+const unseen = 0
+const inTree = 1
+const isFree = 2
+
+export class PageWalk {
+  readonly #files: Files
+  readonly #fd: number
+  readonly #meta: RowFileMeta
+  readonly #seen: Uint8Array
+  readonly #findings: Finding[] = []
+  #problems = 0
+  #reachable = metaPages
+  #free = 0
+
+  constructor(files: Files, fd: number, meta: RowFileMeta) {
+    this.#files = files
+    this.#fd = fd
+    this.#meta = meta
+    this.#seen = new Uint8Array(meta.lastPage + 1)
+    this.#seen.fill(inTree, 0, metaPages)
+  }
+
+  /** Yields every few pages, so that others may work in between: the pages of a pinned root stay as they are. */
+  *run(depth: WalkDepth): Generator<WalkProgress, PageAudit> {
+    const { rows, free, lastPage, presentPages } = this.#meta
+    yield* this.#walk({ name: 'tree of rows', record: rows, order: byBytes, onValue: undefined, counted: nothing() }, depth)
+    yield* this.#walk({ name: 'free list', record: free, order: byNumber, onValue: (page, value) => this.#noteFree(page, value), counted: nothing() }, 'used pages')
+    for (let page = presentPages; page <= lastPage; page++) {
+      if (this.#seen[page] !== isFree) this.#find(page, 'is not in the free list, and the file ends before it')
+    }
+    if (depth === 'all pages') {
+      for (let page = metaPages; page <= lastPage; page++) if (this.#seen[page] === unseen) this.#find(page, 'is in no tree and not in the free list')
+    }
+    return { pages: lastPage + 1, reachable: this.#reachable, free: this.#free, findings: this.#findings, problems: this.#problems }
+  }
+
+  *#walk(tree: Tree, walkDepth: WalkDepth): Generator<WalkProgress, void> {
+    const { name, record, counted } = tree
+    const waiting: Place[] = record.root === undefined ? [] : [{ page: record.root, depth: 1, lo: undefined, hi: undefined }]
+    for (let pages = 1; waiting.length > 0; pages++) {
+      const place = waiting.pop()!
+      if (place.depth < record.depth || walkDepth !== 'branches') this.#visit(tree, place, waiting)
+      if (pages % slicePages === 0) yield { seen: this.#reachable, pages: this.#meta.lastPage + 1 }
+    }
+    if (walkDepth === 'branches') return
+    for (const what of ['branchPages', 'leafPages', 'overflowPages', 'entries'] as const) {
+      if (counted[what] !== record[what]) this.#find(record.root ?? 0, `the ${name} has ${what} ${counted[what]} where its record says ${record[what]}`)
+    }
+  }
+
+  #visit(tree: Tree, place: Place, waiting: Place[]): void {
+    const { page: number, depth, lo, hi } = place
+    const page = this.#take(number, 1, `the ${tree.name}`)
+    if (page === undefined) return
+    const isLeaf = depth === tree.record.depth
+    const expected = isLeaf ? leafFlag : branchFlag
+    if (page.readUInt16LE(18) !== expected) return this.#find(number, `has flags ${page.readUInt16LE(18)} where ${expected} are expected in the ${tree.name}`)
+    const nodes = this.#nodes(number, page)
+    if (nodes === undefined) return
+    tree.counted[isLeaf ? 'leafPages' : 'branchPages']++
+    // The first key of a branch is empty: whatever is less than the second key is below it.
+    let before = lo
+    for (const [i, { key }] of nodes.entries()) {
+      if (!isLeaf && i === 0) continue
+      const isLowest = before === lo // the first key that counts may be the very one that the page above names
+      const tooLow = before !== undefined && tree.order(key, before) < (isLowest ? 0 : 1)
+      if (tooLow || (hi !== undefined && tree.order(key, hi) >= 0)) return this.#find(number, `has key ${i} out of order in the ${tree.name}`)
+      before = key
+    }
+    if (isLeaf) for (const node of nodes) this.#readValue(tree, number, page, node)
+    else {
+      for (const [i, { at, key }] of nodes.entries()) {
+        const child = page.readUInt32LE(at) + page.readUInt16LE(at + 4) * 2 ** 32
+        waiting.push({ page: child, depth: depth + 1, lo: i === 0 ? lo : key, hi: nodes[i + 1]?.key ?? hi })
+      }
+    }
+  }
+
+  /** The number of keys of a page, or undefined where it says something impossible. */
+  #keysOf(number: number, page: Buffer): number | undefined {
+    const lower = page.readUInt16LE(20)
+    const upper = page.readUInt16LE(22)
+    const room = this.#meta.pageSizeBytes - headerSizeBytes
+    if (lower % 2 === 0 && lower > 0 && lower <= upper && upper <= room) return lower / 2
+    this.#find(number, `says that its free space is from ${lower} to ${upper} of ${room}`)
+    return undefined
+  }
+
+  /** The nodes of a page, each within it; undefined where one is not. */
+  #nodes(number: number, page: Buffer): Node[] | undefined {
+    const keys = this.#keysOf(number, page)
+    if (keys === undefined) return undefined
+    const upper = page.readUInt16LE(22)
+    const nodes: Node[] = []
+    for (let i = 0; i < keys; i++) {
+      const at = headerSizeBytes + page.readUInt16LE(headerSizeBytes + i * 2)
+      const keyAt = at + nodeHeaderSizeBytes
+      if (at < headerSizeBytes + upper || keyAt > page.length || keyAt + page.readUInt16LE(at + 6) > page.length) {
+        this.#find(number, `has node ${i} outside itself`)
+        return undefined
+      }
+      nodes.push({ at, key: page.subarray(keyAt, keyAt + page.readUInt16LE(at + 6)) })
+    }
+    return nodes
+  }
+
+  #readValue(tree: Tree, number: number, page: Buffer, { at, key }: Node): void {
+    tree.counted.entries++
+    const sizeBytes = page.readUInt32LE(at)
+    const start = at + nodeHeaderSizeBytes + key.length
+    const flags = page.readUInt16LE(at + 4)
+    if (flags === 0) {
+      if (start + sizeBytes > page.length) this.#find(number, 'has a value that does not end within it')
+      else tree.onValue?.(number, page.subarray(start, start + sizeBytes))
+      return
+    }
+    if (flags !== bigDataFlag || start + longValueSizeBytes > page.length) return this.#find(number, `has a node with flags ${flags}`)
+    const first = Number(page.readBigUInt64LE(start))
+    const length = Number(page.readBigUInt64LE(start + 16))
+    const needed = Math.ceil((headerSizeBytes + sizeBytes) / this.#meta.pageSizeBytes)
+    if (length < needed) return this.#find(number, `has a value of ${sizeBytes} bytes in ${length} pages`)
+    const pages = this.#take(first, length, `a long value of the ${tree.name}`)
+    if (pages === undefined) return
+    tree.counted.overflowPages += length
+    if (pages.readUInt16LE(18) !== overflowFlag || pages.readUInt32LE(20) !== length) return this.#find(first, 'is not the beginning of the long value that should be there')
+    tree.onValue?.(first, pages.subarray(headerSizeBytes, headerSizeBytes + sizeBytes))
+  }
+
+  /** A list of pages that a transaction gave free: a number of words, then pages, and runs of pages as a negative length before their first. Words may be 0. */
+  #noteFree(holder: number, value: Buffer): void {
+    const words = new BigInt64Array(value.length >>> 3)
+    for (let i = 0; i < words.length; i++) words[i] = value.readBigInt64LE(i * 8)
+    const count = Number(words[0] ?? -1n)
+    if (count < 0 || count >= words.length) return this.#find(holder, `holds a free list of ${count} words in ${value.length} bytes`)
+    for (let i = 1; i <= count; i++) {
+      const word = Number(words[i])
+      if (word === 0) continue
+      const length = word < 0 ? -word : 1
+      const first = word < 0 ? Number(words[++i] ?? -1n) : word
+      if (first < metaPages || first + length > this.#meta.lastPage + 1) {
+        this.#find(holder, `lists pages ${first} to ${first + length - 1} as free, which are not in the file`)
+        continue
+      }
+      for (let page = first; page < first + length; page++) this.#mark(page, isFree, 'the free list')
+      this.#free += length
+    }
+  }
+
+  /** Reads pages that somebody names, unless they are not there, are in use already, or bear another number. */
+  #take(first: number, length: number, by: string): Buffer | undefined {
+    const { pageSizeBytes, lastPage } = this.#meta
+    if (!Number.isSafeInteger(first) || first < metaPages || first + length - 1 > lastPage) {
+      this.#find(first, `is named by ${by}, and is not in the file`)
+      return undefined
+    }
+    let isNew = true
+    for (let page = first; page < first + length; page++) isNew = this.#mark(page, inTree, by) && isNew
+    if (!isNew) return undefined
+    this.#reachable += length
+    const bytes = Buffer.allocUnsafe(length * pageSizeBytes)
+    if (this.#files.readSync(this.#fd, bytes, 0, bytes.length, first * pageSizeBytes) < bytes.length) {
+      this.#find(first, `is named by ${by}, and the file ends before it does`)
+      return undefined
+    }
+    const written = Number(bytes.readBigUInt64LE(8))
+    if (bytes.readBigUInt64LE(0) !== BigInt(first)) this.#find(first, `is named by ${by}, and says that it is page ${bytes.readBigUInt64LE(0)}`)
+    else if (written > this.#meta.transaction) this.#find(first, `is of transaction ${written}, which is after the newest`)
+    else return bytes
+    return undefined
+  }
+
+  /** Returns false where the page is in use already. */
+  #mark(page: number, as: typeof inTree | typeof isFree, by: string): boolean {
+    const was = this.#seen[page]
+    this.#seen[page] = as
+    if (was === unseen) return true
+    this.#find(page, `is in ${by}, and ${was === isFree ? 'in the free list' : 'in a tree'} already`)
+    return false
+  }
+
+  #find(page: number, problem: string): void {
+    this.#problems++
+    if (this.#findings.length < findingsMax) this.#findings.push({ page, problem })
+  }
+}
+
+const nothing = (): Tree['counted'] => ({ branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 })
+
+const byBytes = (a: Buffer, b: Buffer): number => Buffer.compare(a, b)
+
+/** Keys of the free list are transaction numbers as the processor has them. */
+function byNumber(a: Buffer, b: Buffer): number {
+  if (a.length !== 8 || b.length !== 8) return byBytes(a, b)
+  const difference = a.readBigUInt64LE() - b.readBigUInt64LE()
+  return difference < 0n ? -1 : difference > 0n ? 1 : 0
+}
