@@ -8,7 +8,7 @@ import type { KeyElementType } from './encoding/key-elements.js'
 import { decodeRow } from './encoding/rows.js'
 import { decodeValue } from './encoding/values.js'
 import { systemEnvironment, type Environment } from './environment.js'
-import { StorageError, UsageError } from './errors.js'
+import { UsageError } from './errors.js'
 import { defaultLimits } from './limits.js'
 import { RowFile, type Root } from './lmdb/row-file.js'
 import { Audit, type AuditFinding, type AuditPart, type AuditProgress, type JudgeRow } from './store/audit.js'
@@ -71,14 +71,16 @@ export async function checkOpen({ store, environment }: Engine, options: CheckOp
  * Rejects with `LOCKED` where it is open (call `db.check()` there), `NOT_A_DATABASE`, `FORMAT_TOO_NEW`, `INVALID_ARGUMENT`.
  */
 export async function check(path: string, options: CheckOptions = {}): Promise<CheckReport> {
+  if (typeof path !== 'string' || path === '' || path === ':memory:') throw new UsageError('INVALID_ARGUMENT', 'check needs the path of a directory.')
   checkOptions(options)
   const environment = systemEnvironment
   const { files } = environment
-  const directory = existing(path, environment)
+  const directory = Directory.existing(path, files)
   const lock = new OwnerLock(directory.ownerPath, files)
   const audit = new Audit(files)
   let rowFile: RowFile | undefined
   try {
+    directory.assertComplete()
     await inSlices(audit.readPages(directory.rowsPath), environment, options)
     if (!audit.pagesAreSound) return withoutRows(audit)
     rowFile = new RowFile(directory.rowsPath, { readerSlots: defaultLimits.readerSlots, unsynced: false })
@@ -96,14 +98,6 @@ export async function check(path: string, options: CheckOptions = {}): Promise<C
     await rowFile?.close()
     lock.release()
   }
-}
-
-function existing(path: string, { files }: Environment): Directory {
-  if (typeof path !== 'string' || path === '' || path === ':memory:') throw new UsageError('INVALID_ARGUMENT', 'check needs the path of a directory.')
-  if (files.lstatSync(path, { throwIfNoEntry: false }) === undefined) throw new StorageError('NOT_A_DATABASE', `There is no ${path}.`)
-  const directory = Directory.prepare(path, files)
-  if (directory.check() === 'empty') throw new StorageError('NOT_A_DATABASE', `${path} holds no database.`)
-  return directory
 }
 
 async function inSlices(work: Generator<AuditProgress, void>, environment: Environment, { onProgress }: CheckOptions, between: () => void = () => {}): Promise<void> {

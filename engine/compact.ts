@@ -1,6 +1,6 @@
 /** Compacts a closed database: `compact(path)`, and the command `premise compact`. `db.compact()` does the same for an open one, which it closes. */
 import { systemEnvironment, type Environment } from './environment.js'
-import { StorageError, UsageError } from './errors.js'
+import { UsageError } from './errors.js'
 import { defaultLimits, type Limits } from './limits.js'
 import { compactRowFile, type CompactReport } from './store/compaction.js'
 import { Directory } from './store/directory.js'
@@ -20,15 +20,10 @@ export async function compact(path: string): Promise<CompactReport> {
 /** `compact`, with parts replaced. Not part of the public surface. */
 export async function compactDirectory(path: string, environment: Environment, limits: Limits): Promise<CompactReport> {
   const { files } = environment
-  if (files.lstatSync(path, { throwIfNoEntry: false }) === undefined) throw new StorageError('NOT_A_DATABASE', `There is no ${path}.`)
-  const directory = Directory.prepare(path, files)
-  const assertComplete = (): void => {
-    if (directory.check() === 'empty') throw new StorageError('NOT_A_DATABASE', `${path} holds no database.`)
-  }
-  assertComplete() // before a lock file is put into it
+  const directory = Directory.existing(path, files) // before a lock file is put into it
   const lock = new OwnerLock(directory.ownerPath, files)
   try {
-    assertComplete()
+    directory.assertComplete()
     return await compactRowFile({ directory, environment, limits })
   } finally {
     lock.release()

@@ -50,6 +50,14 @@ export class Directory {
     return new Directory(files.realpathSync(path), files, false)
   }
 
+  /** Finds a directory that must hold a complete database. Makes nothing. Throws `NOT_A_DATABASE`, `FORMAT_TOO_NEW`. */
+  static existing(path: string, files: Files): Directory {
+    if (files.lstatSync(path, { throwIfNoEntry: false }) === undefined) throw new StorageError('NOT_A_DATABASE', `There is no ${path}.`)
+    const directory = Directory.prepare(path, files)
+    directory.assertComplete()
+    return directory
+  }
+
   get ownerPath(): string {
     return join(this.path, 'owner')
   }
@@ -81,6 +89,11 @@ export class Directory {
       throw new StorageError('FORMAT_TOO_NEW', `${this.path} has format ${version}; this version reads up to ${formatVersion}. Open it with a newer PremiseDB.`)
     }
     return 'complete'
+  }
+
+  /** Throws `NOT_A_DATABASE` where no complete database is here, `FORMAT_TOO_NEW`. */
+  assertComplete(): void {
+    if (this.check() === 'empty') throw new StorageError('NOT_A_DATABASE', `${this.path} holds no database.`)
   }
 
   /** Removes what an interrupted creation left. Only for a directory that `check` called empty, under the owner lock. */
