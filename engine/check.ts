@@ -56,9 +56,12 @@ export async function checkOpen({ store, environment }: Engine, options: CheckOp
   try {
     await inSlices(audit.readPages(rowsPath), environment, options, whenSliced)
     if (!audit.pagesAreSound) return withoutRows(audit)
+    store.assertUsable()
     const tables = tablesIn(root, audit)
     await inSlices(audit.readRows(root, newestTs, judgeBy(tables)), environment, options, whenSliced)
-    audit.readLog(logPath, root.appliedTs)
+    store.assertUsable()
+    // As of now: of what checkpoints have moved since the root was pinned, the log need not have anything any more.
+    audit.readLog(logPath, store.epochs.appliedTs)
     return reportOf(audit, tables)
   } finally {
     store.unpin(root)

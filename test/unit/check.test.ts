@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { encodeKey, tablePrefix } from '../../engine/encoding/keys.js'
+import { Database as DatabaseClass } from '../../engine/database.js'
+import { openEngine } from '../../engine/open.js'
 import { check, open, row, type CheckReport, type Database } from '../../engine/index.js'
 import { RowFile } from '../../engine/lmdb/row-file.js'
 import { emptySummary, withoutRow, withRow, type Summary } from '../../engine/lmdb/summaries.js'
@@ -231,4 +233,24 @@ test('M-1: after any writes the summaries are those of the rows that are there',
   }
   await file.close()
   expect(withoutRow(withRow(emptySummary, 2 ** 32 - 1), 2 ** 32 - 1)).toEqual(emptySummary)
+})
+
+test('an open database is sound while checkpoints come and the log is cut behind them, also to several checks at once', { timeout: 60_000 }, async () => {
+  const limits = { windowCheckpointSizeBytes: 40_000, segmentSizeBytes: 20_000, logReserveSizeBytes: 4_096, logCheckpointSizeBytes: 40_000, checkpointAgeMs: 20 }
+  const db = new DatabaseClass(openEngine(directory, {}, { limits }))
+  const shifts = shiftsIn(db)
+  await db.transaction(tx => {
+    for (let i = 0; i < 20_000; i++) tx.put(shifts, [i, 'early'], i)
+  })
+  let writes = true
+  const writer = (async () => {
+    for (let i = 0; writes; i++) await Promise.all([1, 2, 3, 4].map(n => db.put(doctorsIn(db), `doctor ${n}`, { note: `${i}`.padEnd(6_000, 'n') })))
+  })()
+  const before = db.stats().appliedTs
+  const reports = await Promise.all(Array.from({ length: 12 }, () => db.check()))
+  writes = false
+  await writer
+  expect(db.stats().appliedTs).toBeGreaterThan(before + 12)
+  for (const { findings } of reports) expect(findings).toEqual([])
+  await db.close()
 })
