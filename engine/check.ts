@@ -84,6 +84,7 @@ export async function check(path: string, options: CheckOptions = {}): Promise<C
   let rowFile: RowFile | undefined
   try {
     directory.assertComplete()
+    lock.lockMarker(directory.markerPath)
     await inSlices(audit.readPages(directory.rowsPath), environment, options)
     if (!audit.pagesAreSound) return withoutRows(audit)
     rowFile = new RowFile(directory.rowsPath, { readerSlots: defaultLimits.readerSlots, unsynced: false })

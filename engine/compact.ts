@@ -24,6 +24,7 @@ export async function compactDirectory(path: string, environment: Environment, l
   const lock = new OwnerLock(directory.ownerPath, files)
   try {
     directory.assertComplete()
+    lock.lockMarker(directory.markerPath)
     return await compactRowFile({ directory, environment, limits })
   } finally {
     lock.release()

@@ -50,7 +50,7 @@ export interface Limits {
   /** Attempts and time of a transaction where the caller does not say. */
   readonly maxAttempts: number
   readonly timeoutMs: number
-  /** Every page in use of a row file of up to this size is looked at before LMDB opens it, about half a millisecond per megabyte; of a larger one those above the leaves. */
+  /** Every page in use of a row file of up to this size is looked at before LMDB opens it, half a millisecond to one per megabyte; of a larger one those above the leaves. */
   readonly openCheckSizeBytes: number
   /** Shared LMDB reader slots; one per live epoch is used. */
   readonly readerSlots: number
@@ -83,6 +83,6 @@ export const defaultLimits: Limits = {
   revalidateSliceKeys: 2_000,
   maxAttempts: 10,
   timeoutMs: 10_000,
-  openCheckSizeBytes: 64 * MB,
+  openCheckSizeBytes: 1_024 * MB,
   readerSlots: 126,
 }

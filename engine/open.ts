@@ -96,6 +96,7 @@ function openStore(directory: Directory, lock: OwnerLock, environment: Environme
   // Under the lock: whoever held it before may have completed the creation meanwhile.
   const isNew = directory.check() === 'empty'
   if (isNew) directory.clearIncomplete()
+  else lock.lockMarker(directory.markerPath)
   directory.clearCompaction()
   const { bavail, bsize } = files.statfsSync(directory.path)
   if (bavail * bsize < freeSpaceMinBytes) {
@@ -112,7 +113,10 @@ function openStore(directory: Directory, lock: OwnerLock, environment: Environme
     before.release()
     // Also makes sure of what an earlier opening may have left in the page cache only, before anything in the log is given up for it.
     rowFile.write(batch => batch.setMetadata({ appliedTs, incarnation }))
-    if (isNew) directory.writeMarker()
+    if (isNew) {
+      directory.writeMarker()
+      lock.lockMarker(directory.markerPath)
+    }
     const opened: { store?: Store } = {}
     const { log, recovered } = openLog({
       directory: directory.path,

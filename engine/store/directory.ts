@@ -62,6 +62,10 @@ export class Directory {
     return join(this.path, 'owner')
   }
 
+  get markerPath(): string {
+    return join(this.path, markerName)
+  }
+
   get rowsPath(): string {
     return join(this.path, 'rows.lmdb')
   }
@@ -84,7 +88,7 @@ export class Directory {
       return 'empty'
     }
     const version = Number(markerPattern.exec(marker)?.[1])
-    if (Number.isNaN(version)) throw new StorageError('NOT_A_DATABASE', `${join(this.path, markerName)} is not the marker of a PremiseDB database.`)
+    if (Number.isNaN(version)) throw new StorageError('NOT_A_DATABASE', `${this.markerPath} is not the marker of a PremiseDB database.`)
     if (version > formatVersion) {
       throw new StorageError('FORMAT_TOO_NEW', `${this.path} has format ${version}; this version reads up to ${formatVersion}. Open it with a newer PremiseDB.`)
     }
@@ -93,7 +97,8 @@ export class Directory {
 
   /** Throws `NOT_A_DATABASE` where no complete database is here, `FORMAT_TOO_NEW`. */
   assertComplete(): void {
-    if (this.check() === 'empty') throw new StorageError('NOT_A_DATABASE', `${this.path} holds no database.`)
+    if (this.#readMarker() === undefined) throw new StorageError('NOT_A_DATABASE', `${this.path} is not a database, or has lost its marker file "${markerName}".`)
+    this.check()
   }
 
   /** Removes what an interrupted creation left. Only for a directory that `check` called empty, under the owner lock. */
@@ -110,7 +115,7 @@ export class Directory {
   writeMarker(): void {
     syncDirectory(this.#files, this.path)
     const files = this.#files
-    const temporary = join(this.path, `${markerName}.new`)
+    const temporary = `${this.markerPath}.new`
     const fd = files.openSync(temporary, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_TRUNC | openFlags.O_NOFOLLOW, 0o600)
     try {
       files.writeSync(fd, `premisedb format ${formatVersion}\n`)
@@ -118,7 +123,7 @@ export class Directory {
     } finally {
       files.closeSync(fd)
     }
-    files.renameSync(temporary, join(this.path, markerName))
+    files.renameSync(temporary, this.markerPath)
     syncDirectory(files, this.path)
   }
 
@@ -136,7 +141,7 @@ export class Directory {
   }
 
   #readMarker(): string | undefined {
-    const path = join(this.path, markerName)
+    const path = this.markerPath
     let fd: number
     try {
       fd = this.#files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)

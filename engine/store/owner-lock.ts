@@ -1,6 +1,6 @@
 /**
  * One process owns a directory: a kernel lock on a file in it, taken before LMDB opens anything and gone with the process, however it ends. What is written in
- * the file (process id and host) serves the error message only.
+ * the file (process id and host) serves the error message only. Of a complete database the marker is locked too: who takes `owner` for the leftover of a crash and removes it lets nobody in.
  */
 import { hostname } from 'node:os'
 import nativeFiles from 'fs-native-extensions'
@@ -11,38 +11,45 @@ const ownerTextMax = 300
 
 export class OwnerLock {
   readonly #files: Files
-  readonly #fd: number
-  #released = false
+  readonly #fds: number[] = []
 
   /** Takes the lock, or throws `LOCKED` with an error that names the owner. */
   constructor(path: string, files: Files) {
     this.#files = files
-    this.#fd = openOwnFile(path, files)
+    const fd = openOwnFile(path, files, openFlags.O_CREAT)
+    this.#fds.push(fd)
     try {
-      if (!nativeFiles.tryLock(this.#fd)) {
-        throw new StorageError(
-          'LOCKED',
-          `${path} is locked: the database is open in ${readOwner(files, this.#fd)}. One process owns a database at a time; close it there first.`,
-        )
-      }
-      files.ftruncateSync(this.#fd, 0)
-      files.writeSync(this.#fd, `process ${process.pid} on ${hostname()}`, 0)
+      if (!tryLock(fd)) throw locked(path, readOwner(files, fd))
+      files.ftruncateSync(fd, 0)
+      files.writeSync(fd, `process ${process.pid} on ${hostname()}`, 0)
     } catch (error) {
-      files.closeSync(this.#fd)
+      this.release()
       throw error
     }
   }
 
+  /** Locks the marker too, which is there. Throws `LOCKED`; what is locked already stays so until `release`. */
+  lockMarker(path: string): void {
+    const fd = openOwnFile(path, this.#files, 0)
+    this.#fds.push(fd)
+    if (!tryLock(fd)) throw locked(path, 'another process, whose file "owner" was removed')
+  }
+
+  /** Does nothing the second time. */
   release(): void {
-    if (this.#released) return
-    this.#released = true
-    this.#files.closeSync(this.#fd)
+    for (const fd of this.#fds.splice(0)) this.#files.closeSync(fd)
   }
 }
 
-function openOwnFile(path: string, files: Files): number {
+/** Whether the lock is ours now. It belongs to the open file, not to the process: this process asking again is refused too. */
+const tryLock = (fd: number): boolean => nativeFiles.tryLock(fd)
+
+const locked = (path: string, owner: string): StorageError =>
+  new StorageError('LOCKED', `${path} is locked: the database is open in ${owner}. One process owns a database at a time; close it there first.`)
+
+function openOwnFile(path: string, files: Files, more: number): number {
   try {
-    return files.openSync(path, openFlags.O_RDWR | openFlags.O_CREAT | openFlags.O_NOFOLLOW, 0o600)
+    return files.openSync(path, openFlags.O_RDWR | openFlags.O_NOFOLLOW | more, 0o600)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ELOOP') throw error
     throw new StorageError('NOT_A_DATABASE', `${path} is a symbolic link; the engine opens only files of its own.`)

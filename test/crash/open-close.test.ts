@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Database } from '../../engine/database.js'
 import { systemEnvironment, type Environment } from '../../engine/environment.js'
-import { open } from '../../engine/index.js'
+import { check, compact, open } from '../../engine/index.js'
 import { openEngine } from '../../engine/open.js'
 import { build } from '../tidy/project.js'
 
@@ -119,6 +119,21 @@ describe('one owner', () => {
       await killed(child)
       expect(await rowsIn(directory)).toBe(1)
     }
+  })
+
+  test('who takes the file "owner" for the leftover of a crash and removes it lets nobody in', async () => {
+    const directory = await filled(10)
+    const owner = await open(directory)
+    fs.rmSync(join(directory, 'owner'))
+    const { code, message } = await failureOf(open(directory))
+    expect(code).toBe('LOCKED')
+    expect(message).toContain('another process, whose file "owner" was removed')
+    expect(inChild('read', directory).said).toEqual([{ code: 'LOCKED', message: expect.any(String) as unknown }])
+    expect(await codeOf(check(directory))).toBe('LOCKED')
+    expect(await codeOf(compact(directory))).toBe('LOCKED')
+    await owner.put(numbersIn(owner), 10, 'after the refusals')
+    await owner.close()
+    expect(await rowsIn(directory)).toBe(11)
   })
 
   test('a refused opener leaves the files of the owner as they are', async () => {

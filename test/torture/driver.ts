@@ -6,6 +6,7 @@
  * Beside the lines of workload.ts there are
  *
  *     L {"code":…}     what an opening came to: `null` where it succeeded; or `untyped` with what it threw instead
+ *     K {"sound":…}    what a check came to
  *     V […]            what reads gave: each a key, and a digest, `null` for absent, or what it threw
  *     X {"code":…}     a transaction failed
  *     E                the process is about to end itself
@@ -14,7 +15,7 @@
 import { openSync, writeSync } from 'node:fs'
 import { isMainThread, Worker, workerData as taskOfWorker } from 'node:worker_threads'
 import { fileURLToPath } from 'node:url'
-import { open, PremiseError, type Database } from '../../engine/index.js'
+import { check, open, PremiseError, type Database } from '../../engine/index.js'
 import { commitKnown, digestOf, knownKeys, knownTable, reshape, type Reshape } from './known-rows.js'
 import { stateOf, tablesOf, work, type Mode } from './workload.js'
 
@@ -41,6 +42,7 @@ export type Task =
   | { readonly command: 'fill'; readonly directory: string; readonly report: string; readonly seed: number; readonly phase: 1 | 2 }
   | { readonly command: 'reshape'; readonly directory: string; readonly report: string; readonly changes: readonly Reshape[]; readonly closes: boolean; readonly early: boolean }
   | { readonly command: 'read'; readonly directory: string; readonly report: string }
+  | { readonly command: 'check'; readonly directory: string; readonly report: string }
 
 /** What an operation came to. */
 export interface Outcome {
@@ -83,6 +85,8 @@ async function main(): Promise<void> {
     }
     case 'read':
       return read(task.directory)
+    case 'check':
+      return checkClosed(task.directory)
   }
 }
 
@@ -209,6 +213,15 @@ async function read(directory: string): Promise<void> {
   }
   flush()
   say('C')
+}
+
+async function checkClosed(directory: string): Promise<void> {
+  try {
+    const { sound, problems } = await check(directory)
+    say(`K ${JSON.stringify({ sound, problems })}`)
+  } catch (error) {
+    say(`L ${JSON.stringify(outcomeOf(error))}`)
+  }
 }
 
 /** The end of a range is told too: a row that is missing without a word is not one behind an error. */

@@ -7,7 +7,8 @@ import { join } from 'node:path'
 const namespaceVariable = 'TORTURE_NAMESPACE'
 /** As root, or as root of a user namespace. */
 const namespaces = [['unshare', '-m'], ['unshare', '-rm']] as const
-let usable: readonly string[] | undefined
+const processNamespaces = [['unshare', '-p', '-f', '--kill-child'], ['unshare', '-rp', '-f', '--kill-child']] as const
+const usable = new Map<unknown, readonly string[]>()
 
 /** Removed at the end of the process too. */
 export function newScratch(): { readonly folder: string; readonly remove: () => void } {
@@ -19,9 +20,15 @@ export function newScratch(): { readonly folder: string; readonly remove: () => 
 }
 
 /** A command that runs another in a mount namespace of its own; empty where this user may have none. */
-export function namespaceWrapper(): readonly string[] {
-  usable ??= namespaces.find(([command, ...args]) => spawnSync(command, [...args, 'true'], { stdio: 'ignore' }).status === 0) ?? []
-  return usable
+export const namespaceWrapper = (): readonly string[] => firstUsable(namespaces)
+
+/** The same for a process-id namespace. */
+export const processNamespaceWrapper = (): readonly string[] => firstUsable(processNamespaces)
+
+function firstUsable(wrappers: readonly (readonly string[])[]): readonly string[] {
+  const known = usable.get(wrappers) ?? wrappers.find(([command, ...args]) => spawnSync(command!, [...args, 'true'], { stdio: 'ignore' }).status === 0) ?? []
+  usable.set(wrappers, known)
+  return known
 }
 
 export const canMount = (): boolean => namespaceWrapper().length > 0

@@ -16,7 +16,7 @@ const folder = mkdtempSync(join(tmpdir(), 'premisedb-torture-test-'))
 /** How many, from which seed on. Few, for a control is played with each. */
 const slice: Readonly<Record<string, readonly [count: number, seed: number]>> = {
   kill: [2, 1],
-  'second-opener': [1, 1],
+  'second-opener': [9, 1],
   shutdown: [2, 1],
   reopen: [4, 1],
   garbage: [12, 1],

@@ -2,7 +2,8 @@
  * While an owner is under full load others open its directory, in every way that leads to the same files. They must be refused, and the owner must not notice. The lock must be held by an owner that
  * is stopped, and be free as soon as one is gone.
  */
-import { linkSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs'
+import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Chance } from '../../simulation/chance.js'
@@ -10,7 +11,7 @@ import type { Outcome } from '../driver.js'
 import type { DriverProcess } from '../driver-process.js'
 import { patienceMs, type Family, type Round } from '../family.js'
 import { Oracle } from '../oracle.js'
-import { canMount, namespaceWrapper } from '../scratch.js'
+import { canMount, namespaceWrapper, processNamespaceWrapper } from '../scratch.js'
 
 interface Opener {
   readonly how: string
@@ -45,6 +46,14 @@ const openers: readonly Opener[] = [
       return round.look(path, 'an opener through symbolic links')
     },
   },
+  {
+    how: 'a second process, after the file "owner" was removed',
+    refusal: 'LOCKED',
+    open(round, directory) {
+      rmSync(join(directory, 'owner'))
+      return round.look(directory, 'an opener after the file "owner" was removed')
+    },
+  },
   { how: 'a worker thread of the owner', refusal: 'LOCKED', open: (round, _, owner) => askOwner(round, owner, 'look in a worker') },
   { how: 'the owner itself', refusal: 'LOCKED', open: (round, _, owner) => askOwner(round, owner, 'look') },
 ]
@@ -61,14 +70,25 @@ const bindMount: Opener = {
   },
 }
 
+/** The same process numbers mean other processes there. */
+const otherProcessNumbers: Opener = {
+  how: 'a process in another process-id namespace',
+  refusal: 'LOCKED',
+  open: (round, directory) => round.look(directory, 'an opener in another process-id namespace', processNamespaceWrapper()),
+}
+
+const allOpeners = (): readonly Opener[] => [...openers, ...(canMount() ? [bindMount] : []), ...(processNamespaceWrapper().length > 0 ? [otherProcessNumbers] : [])]
+
 export const secondOpener: Family = {
   name: 'second-opener',
-  about: 'others open the directory of an owner under load, in every way that leads to the same files; counts owners',
-  perRound: 1,
+  about: 'others open the directory of an owner under load, in every way that leads to the same files; counts openers',
+  get perRound() {
+    return allOpeners().length
+  },
   control: {
     broken: 'the lock is asked for, and the answer is not heard',
     noticedAs: ['wrong'],
-    patch: { file: 'engine/store/owner-lock', patch: ['if (!nativeFiles.tryLock(this.#fd)) {', 'if (!nativeFiles.tryLock(this.#fd) && false) {'] },
+    patch: { file: 'engine/store/owner-lock', patch: ['nativeFiles.tryLock(fd);', 'nativeFiles.tryLock(fd) || true;'] },
   },
   async play(round) {
     const directory = round.path('data')
@@ -78,7 +98,7 @@ export const secondOpener: Family = {
     const owner = round.start({ command: 'write', directory, report: round.newReport(), seed: chance.below(2 ** 32), mode: 'honest', bulk: chance.is(0.3) })
     if ((await owner.says('A ', patienceMs)) === undefined) round.found('hangs', 'the owner came to no commit')
     // What comes of an owner whose lock is broken is not asked: the control ends at the first that was let in.
-    for (const opener of inRandomOrder(chance, canMount() ? [...openers, bindMount] : openers)) {
+    for (const opener of inRandomOrder(chance, allOpeners()).slice(0, round.events)) {
       if (!(await isRefused(round, opener, directory, owner)) && round.isControl) break
     }
     await readFiles(round, directory)
@@ -119,6 +139,8 @@ async function end(round: Round, directory: string, owner: DriverProcess, oracle
     if (whileStopped?.code !== 'LOCKED') round.found('wrong', `an opener beside a stopped owner was told ${JSON.stringify(whileStopped)} instead of LOCKED`)
     owner.signal('SIGCONT')
     await owner.kill()
+    // The number of a process that lives: the owner's, given again.
+    if (round.chance.is(0.5)) writeFileSync(join(directory, 'owner'), `process ${process.pid} on ${hostname()}`)
   }
   const afterwards = await round.look(directory, 'an opener after the owner')
   if (afterwards?.code !== null || afterwards.untyped !== undefined) round.found('wrong', `an opener after the owner was told ${JSON.stringify(afterwards)}`)
