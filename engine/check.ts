@@ -50,10 +50,9 @@ const sliceMs = 8
 export async function checkOpen({ store, environment }: Engine, options: CheckOptions = {}): Promise<CheckReport> {
   checkOptions(options)
   await store.checkpoint()
-  const { root, rowsPath, logPath, newestTs } = store.pinForAudit()
-  const audit = new Audit(environment.files)
-  const whenSliced = (): void => store.assertUsable()
-  try {
+  return store.audit(async ({ root, rowsPath, logPath, newestTs }) => {
+    const audit = new Audit(environment.files)
+    const whenSliced = (): void => store.assertUsable()
     await inSlices(audit.readPages(rowsPath), environment, options, whenSliced)
     if (!audit.pagesAreSound) return withoutRows(audit)
     store.assertUsable()
@@ -63,9 +62,7 @@ export async function checkOpen({ store, environment }: Engine, options: CheckOp
     // As of now: of what checkpoints have moved since the root was pinned, the log need not have anything any more.
     audit.readLog(logPath, store.epochs.appliedTs)
     return reportOf(audit, tables)
-  } finally {
-    store.unpin(root)
-  }
+  })
 }
 
 /**

@@ -52,6 +52,15 @@ export interface StoreFigures {
   readonly rowFile: RowFileFigures
 }
 
+/** What somebody verifies: it stays as it is meanwhile. */
+export interface PinnedState {
+  readonly root: Root
+  readonly rowsPath: string
+  readonly logPath: string
+  /** The newest commit that a row can be of. */
+  readonly newestTs: CommitTs
+}
+
 export type StoreState = { readonly is: 'open' } | { readonly is: 'closing' | 'closed' } | { readonly is: 'failed'; readonly cause: unknown }
 
 /** Who waits for a checkpoint looks this often whether it is complete. */
@@ -77,7 +86,8 @@ export class Store {
   #logIsFull = false
   #ageTimer: (() => void) | undefined
   #waitingForRoom: (() => void)[] = []
-  readonly #audited = new Set<Root>()
+  #audited: Root | undefined
+  #lastAudit: Promise<void> = Promise.resolve()
 
   constructor(parts: StoreParts) {
     this.#parts = parts
@@ -220,18 +230,26 @@ export class Store {
     this.#parts.rowFile.nameRows(nameRow)
   }
 
-  /** Pins the row file's newest state for whoever verifies it, until `unpin` or the end of the store. */
-  pinForAudit(): { readonly root: Root; readonly rowsPath: string; readonly logPath: string; readonly newestTs: CommitTs } {
-    this.assertUsable()
-    const { rowFile, directory } = this.#parts
-    const root = rowFile.pin()
-    this.#audited.add(root)
-    return { root, rowsPath: directory.rowsPath, logPath: directory.logPath, newestTs: this.#visibleTs }
+  /** Pins the row file's newest state while `verify` runs, or until the store is closed. One after the other: each has a root of its own, and LMDB has few slots for readers. */
+  async audit<T>(verify: (pinned: PinnedState) => Promise<T>): Promise<T> {
+    const before = this.#lastAudit
+    let end!: () => void
+    this.#lastAudit = new Promise(resolve => (end = resolve))
+    await before
+    try {
+      this.assertUsable()
+      const { rowFile, directory } = this.#parts
+      const root = (this.#audited = rowFile.pin())
+      return await verify({ root, rowsPath: directory.rowsPath, logPath: directory.logPath, newestTs: this.#visibleTs })
+    } finally {
+      this.#unpinAudited()
+      end()
+    }
   }
 
-  unpin(root: Root): void {
-    this.#audited.delete(root)
-    root.release()
+  #unpinAudited(): void {
+    this.#audited?.release()
+    this.#audited = undefined
   }
 
   figures(): StoreFigures {
@@ -279,7 +297,7 @@ export class Store {
     this.#checkpointer.stop()
     this.#releaseWaiting()
     this.epochs.close()
-    for (const root of this.#audited) this.unpin(root)
+    this.#unpinAudited()
     await rowFile.close()
     if (last !== undefined && !failed && failure === undefined) await last(this.#parts).catch(() => {})
     lock.release()

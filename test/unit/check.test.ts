@@ -254,3 +254,24 @@ test('an open database is sound while checkpoints come and the log is cut behind
   for (const { findings } of reports) expect(findings).toEqual([])
   await db.close()
 })
+
+test('checks of a database come one after the other, so that they never take all slots for readers', async () => {
+  const engine = openEngine(directory, {}, { limits: { readerSlots: 8 } })
+  const db = new DatabaseClass(engine)
+  const { store } = engine
+  const ends: (() => void)[] = []
+  const audits = Array.from({ length: 12 }, async (_, i) => {
+    await db.put(doctorsIn(db), 'nils', { note: `${i}` })
+    await store.checkpoint()
+    return store.audit(({ root }) => new Promise<number>(resolve => ends.push(() => resolve(root.appliedTs))))
+  })
+  for (let ended = 0; ended < audits.length; ended++) {
+    while (ends.length === ended) await new Promise(resolve => setTimeout(resolve, 5))
+    await new Promise(resolve => setTimeout(resolve, 5))
+    expect(ends).toHaveLength(ended + 1)
+    ends[ended]!()
+  }
+  await Promise.all(audits)
+  expect(await db.check()).toMatchObject({ sound: true })
+  await db.close()
+})
