@@ -1,6 +1,6 @@
 /**
  * The disk fills up while 32 clients write, at varying moments: writing is refused with `DISK_FULL`, reads go on, writing resumes when there is space again, and nothing acknowledged is lost. The disk is
- * a small tmpfs; other files on it take the space and give it back.
+ * a small tmpfs; other files on it take the space and give it back. Or no file may grow beyond a size, which nobody can see coming: then the row file may be the first that cannot be written, and the store stops.
  */
 import { spawnSync } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
@@ -15,12 +15,13 @@ const refillMs = 10
 
 export const diskFull: Family = {
   name: 'disk-full',
-  about: 'a small file system fills up under a writer, and is freed; counts writers; needs the right to mount',
+  about: 'a small file system fills up under a writer, and is freed, or files may not grow; counts writers; needs the right to mount',
   perRound: 1,
   mounts: true,
   control: { broken: 'acknowledgements said before the write', noticedAs: ['lost'] },
   async play(round) {
     if (!hasNamespace()) throw new Error('disk-full mounts a file system of its own, which this user may not: it takes root, or a user namespace (unshare -rm).')
+    if (!round.isControl && round.chance.is(0.25)) return underSizeLimit(round)
     const disk = new Disk(round.path('disk'), round.chance.between(96, 192))
     try {
       await onDisk(round, disk)
@@ -61,6 +62,27 @@ async function onDisk(round: Round, disk: Disk): Promise<void> {
   round.close(oracle)
 }
 
+async function underSizeLimit(round: Round): Promise<void> {
+  const { chance } = round
+  const directory = round.path('data')
+  const limitMB = chance.between(4, 90)
+  const writer = round.start({ command: 'write', directory, report: round.newReport(), seed: chance.below(2 ** 32), mode: 'honest', bulk: true }, ['prlimit', `--fsize=${limitMB * MB}`])
+  const refusal = await writer.says('X ', patienceMs)
+  if (refusal === undefined) unanswered(round, writer, `no transaction was refused where files end at ${limitMB} MB`)
+  else if (refusal === 'X {"code":"DISK_FULL"}') await reads(round, writer)
+  if (chance.is(0.5) && !writer.hasEnded) {
+    writer.send('close')
+    round.endedWell(await writer.endsWithin(patienceMs), 'a writer, closing where files may not grow,')
+  } else await writer.kill()
+  round.count('writers whose files could not grow')
+  const others = writer.lines.filter(line => line.startsWith('X ') && !/"code":"(DISK_FULL|POISONED)"/.test(line))
+  if (others.length > 0) round.found('wrong', `transactions where files end at ${limitMB} MB were refused with ${others[0]!.slice(2)}`)
+  const oracle = new Oracle()
+  oracle.take(writer.task.report)
+  await round.judge(directory, oracle, 'a limit on the size of files')
+  round.close(oracle)
+}
+
 /** Takes all space, also what the database gives back, until a transaction is refused; then everything is read. */
 async function fillUp(round: Round, disk: Disk, writer: DriverProcess): Promise<void> {
   const until = performance.now() + patienceMs
@@ -69,6 +91,10 @@ async function fillUp(round: Round, disk: Disk, writer: DriverProcess): Promise<
     await sleep(refillMs)
   }
   if (!writer.lines.some(line => line.startsWith('X '))) return unanswered(round, writer, 'no transaction was refused on a full disk')
+  await reads(round, writer)
+}
+
+async function reads(round: Round, writer: DriverProcess): Promise<void> {
   const before = writer.lines.length
   writer.send('read')
   if ((await writer.says('F ', patienceMs, before)) === undefined) unanswered(round, writer, 'nothing could be read on a full disk')
