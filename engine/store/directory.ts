@@ -38,7 +38,8 @@ export class Directory {
     if (path === ':memory:') return new Directory(files.mkdtempSync(join(tmpdir(), 'premisedb-')), files, true).#untilExit()
     const stat = files.lstatSync(path, { throwIfNoEntry: false })
     if (stat === undefined) {
-      const first = files.mkdirSync(path, { recursive: true, mode: 0o700 })!
+      // Undefined where another opener has made it meanwhile.
+      const first = files.mkdirSync(path, { recursive: true, mode: 0o700 }) ?? path
       for (let parent = dirname(resolve(path)); parent.length >= dirname(resolve(first)).length; parent = dirname(parent)) {
         syncDirectory(files, parent)
         if (parent === dirname(parent)) break

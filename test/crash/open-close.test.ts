@@ -136,6 +136,19 @@ describe('one owner', () => {
     expect(await rowsIn(directory)).toBe(11)
   })
 
+  test('of two that make a directory at once the second finds the other, not an error of the system', async () => {
+    const directory = join(scratchDirectory(), 'data')
+    let first: Database | undefined
+    const mkdirSync = ((path: string, options: fs.MakeDirectoryOptions) => {
+      if (path === directory) first ??= new Database(openEngine(directory, {}, {}))
+      return fs.mkdirSync(path, options)
+    }) as typeof fs.mkdirSync
+    const environment: Environment = { ...systemEnvironment, files: { ...systemEnvironment.files, mkdirSync } }
+    expect(await codeOf((async () => openEngine(directory, {}, { environment }))())).toBe('LOCKED')
+    await first!.close()
+    expect(await rowsIn(directory)).toBe(0)
+  })
+
   test('a refused opener leaves the files of the owner as they are', async () => {
     const directory = await filled(10)
     const owner = await open(directory)

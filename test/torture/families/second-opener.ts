@@ -153,11 +153,11 @@ async function end(round: Round, directory: string, owner: DriverProcess, oracle
 async function race(round: Round, directory: string): Promise<void> {
   const racers = Array.from({ length: 4 }, () => round.start({ command: 'look', directory, report: round.newReport(), holds: true }))
   const lines = await Promise.all(racers.map(racer => racer.says('L ', patienceMs)))
-  const outcomes = lines.flatMap(line => (line === undefined ? [] : [(JSON.parse(line.slice(2)) as Outcome).code]))
-  const won = outcomes.filter(code => code === null).length
+  const outcomes = lines.flatMap(line => (line === undefined ? [] : [JSON.parse(line.slice(2)) as Outcome])).map(({ code, untyped }) => untyped ?? code ?? 'open')
+  const won = outcomes.filter(outcome => outcome === 'open').length
   if (won !== 1 || outcomes.length !== racers.length) round.found('wrong', `of four that opened at once were told: ${outcomes.join(', ')}`)
   for (const [i, racer] of racers.entries()) {
-    if (lines[i]?.includes('null')) racer.send('go on')
+    if (lines[i] === 'L {"code":null}') racer.send('go on')
     // An opener that is refused does not listen, and ends by itself.
     round.endedWell(await racer.endsWithin(patienceMs), 'one of four openers')
   }
