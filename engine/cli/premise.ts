@@ -5,8 +5,9 @@ import { checkHistoryCommand } from './check-history.js'
 import { type Command, CommandLineError, type Output } from './command.js'
 import { compactCommand } from './compact.js'
 import { matrix } from './matrix.js'
+import { salvageCommand } from './salvage.js'
 
-const commands: Readonly<Record<string, Command>> = { matrix, check: checkCommand, compact: compactCommand, 'check-history': checkHistoryCommand }
+const commands: Readonly<Record<string, Command>> = { matrix, check: checkCommand, compact: compactCommand, salvage: salvageCommand, 'check-history': checkHistoryCommand }
 
 const help = `premise: what PremiseDB promises, made visible
 

@@ -7,18 +7,9 @@
  *   G-3  Keys ascend, within a page and between what the pages above say of it.
  */
 import type { Files } from '../environment.js'
+import { branchFlag, childOf, flagsOf, freeSpaceOf, headerSizeBytes, keyCountOf, leafFlag, lengthOf, metaPages, nodeOf, numberOf, overflowFlag, transactionOf, valueOf, type Node } from './pages.js'
 import type { RowFileMeta, TreeRecord } from './row-file-check.js'
 
-const headerSizeBytes = 24
-const nodeHeaderSizeBytes = 8
-/** Pages before the first that a tree may use. */
-const metaPages = 2
-const branchFlag = 0x01
-const leafFlag = 0x02
-const overflowFlag = 0x04
-const bigDataFlag = 0x01
-/** Of a long value as its node names it: first page, transaction, number of pages. */
-const longValueSizeBytes = 24
 const slicePages = 64
 /** Findings beyond this are only counted: one bad page can make thousands. */
 const findingsMax = 1_000
@@ -42,6 +33,13 @@ export interface PageAudit {
   readonly problems: number
 }
 
+export interface FreeList {
+  /** Of each page, whether it is free (`pageUse.isFree`), one of the free list's own (`inTree`), or neither (`unseen`). */
+  readonly uses: Uint8Array
+  readonly findings: readonly Finding[]
+  readonly problems: number
+}
+
 interface Tree {
   readonly name: string
   readonly record: TreeRecord
@@ -58,17 +56,12 @@ interface Place {
   readonly hi: Buffer | undefined
 }
 
-interface Node {
-  readonly at: number
-  readonly key: Buffer
-}
-
 /** How much a walk looks at: what is above the leaves; every page that is in use; or, besides, whether every other page is free. */
 export type WalkDepth = 'branches' | 'used pages' | 'all pages'
 
-const unseen = 0
-const inTree = 1
-const isFree = 2
+/** What a page was found to be. */
+export const pageUse = { unseen: 0, inTree: 1, isFree: 2 } as const
+const { unseen, inTree, isFree } = pageUse
 
 export class PageWalk {
   readonly #files: Files
@@ -90,9 +83,9 @@ export class PageWalk {
 
   /** Yields every few pages, so that others may work in between: the pages of a pinned root stay as they are. */
   *run(depth: WalkDepth): Generator<WalkProgress, PageAudit> {
-    const { rows, free, lastPage, presentPages } = this.#meta
+    const { rows, lastPage, presentPages } = this.#meta
     yield* this.#walk({ name: 'tree of rows', record: rows, order: byBytes, onValue: undefined, counted: nothing() }, depth)
-    yield* this.#walk({ name: 'free list', record: free, order: byNumber, onValue: (page, value) => this.#noteFree(page, value), counted: nothing() }, 'used pages')
+    yield* this.#walkFreeList()
     for (let page = presentPages; page <= lastPage; page++) {
       if (this.#seen[page] !== isFree) this.#find(page, 'is not in the free list, and the file ends before it')
     }
@@ -100,6 +93,17 @@ export class PageWalk {
       for (let page = metaPages; page <= lastPage; page++) if (this.#seen[page] === unseen) this.#find(page, 'is in no tree and not in the free list')
     }
     return { pages: lastPage + 1, reachable: this.#reachable, free: this.#free, findings: this.#findings, problems: this.#problems }
+  }
+
+  /** Reads the free list only. What it says is worth something where nothing was found in it. */
+  *readFreeList(): Generator<WalkProgress, FreeList> {
+    yield* this.#walkFreeList()
+    return { uses: this.#seen, findings: this.#findings, problems: this.#problems }
+  }
+
+  *#walkFreeList(): Generator<WalkProgress, void> {
+    const onValue = (page: number, value: Buffer): void => this.#noteFree(page, value)
+    yield* this.#walk({ name: 'free list', record: this.#meta.free, order: byNumber, onValue, counted: nothing() }, 'used pages')
   }
 
   *#walk(tree: Tree, walkDepth: WalkDepth): Generator<WalkProgress, void> {
@@ -122,7 +126,7 @@ export class PageWalk {
     if (page === undefined) return
     const isLeaf = depth === tree.record.depth
     const expected = isLeaf ? leafFlag : branchFlag
-    if (page.readUInt16LE(18) !== expected) return this.#find(number, `has flags ${page.readUInt16LE(18)} where ${expected} are expected in the ${tree.name}`)
+    if (flagsOf(page) !== expected) return this.#find(number, `has flags ${flagsOf(page)} where ${expected} are expected in the ${tree.name}`)
     const nodes = this.#nodes(number, page)
     if (nodes === undefined) return
     tree.counted[isLeaf ? 'leafPages' : 'branchPages']++
@@ -137,60 +141,42 @@ export class PageWalk {
     }
     if (isLeaf) for (const node of nodes) this.#readValue(tree, number, page, node)
     else {
-      for (const [i, { at, key }] of nodes.entries()) {
-        const child = page.readUInt32LE(at) + page.readUInt16LE(at + 4) * 2 ** 32
-        waiting.push({ page: child, depth: depth + 1, lo: i === 0 ? lo : key, hi: nodes[i + 1]?.key ?? hi })
+      for (const [i, node] of nodes.entries()) {
+        waiting.push({ page: childOf(page, node), depth: depth + 1, lo: i === 0 ? lo : node.key, hi: nodes[i + 1]?.key ?? hi })
       }
     }
-  }
-
-  /** The number of keys of a page, or undefined where it says something impossible. */
-  #keysOf(number: number, page: Buffer): number | undefined {
-    const lower = page.readUInt16LE(20)
-    const upper = page.readUInt16LE(22)
-    const room = this.#meta.pageSizeBytes - headerSizeBytes
-    if (lower % 2 === 0 && lower > 0 && lower <= upper && upper <= room) return lower / 2
-    this.#find(number, `says that its free space is from ${lower} to ${upper} of ${room}`)
-    return undefined
   }
 
   /** The nodes of a page, each within it; undefined where one is not. */
   #nodes(number: number, page: Buffer): Node[] | undefined {
-    const keys = this.#keysOf(number, page)
-    if (keys === undefined) return undefined
-    const upper = page.readUInt16LE(22)
+    const keys = keyCountOf(page)
+    if (keys === undefined) {
+      const { lower, upper } = freeSpaceOf(page)
+      this.#find(number, `says that its free space is from ${lower} to ${upper} of ${page.length - headerSizeBytes}`)
+      return undefined
+    }
     const nodes: Node[] = []
     for (let i = 0; i < keys; i++) {
-      const at = headerSizeBytes + page.readUInt16LE(headerSizeBytes + i * 2)
-      const keyAt = at + nodeHeaderSizeBytes
-      if (at < headerSizeBytes + upper || keyAt > page.length || keyAt + page.readUInt16LE(at + 6) > page.length) {
+      const node = nodeOf(page, i)
+      if (node === undefined) {
         this.#find(number, `has node ${i} outside itself`)
         return undefined
       }
-      nodes.push({ at, key: page.subarray(keyAt, keyAt + page.readUInt16LE(at + 6)) })
+      nodes.push(node)
     }
     return nodes
   }
 
-  #readValue(tree: Tree, number: number, page: Buffer, { at, key }: Node): void {
+  #readValue(tree: Tree, number: number, page: Buffer, node: Node): void {
     tree.counted.entries++
-    const sizeBytes = page.readUInt32LE(at)
-    const start = at + nodeHeaderSizeBytes + key.length
-    const flags = page.readUInt16LE(at + 4)
-    if (flags === 0) {
-      if (start + sizeBytes > page.length) this.#find(number, 'has a value that does not end within it')
-      else tree.onValue?.(number, page.subarray(start, start + sizeBytes))
-      return
-    }
-    if (flags !== bigDataFlag || start + longValueSizeBytes > page.length) return this.#find(number, `has a node with flags ${flags}`)
-    const first = Number(page.readBigUInt64LE(start))
-    const length = Number(page.readBigUInt64LE(start + 16))
-    const needed = Math.ceil((headerSizeBytes + sizeBytes) / this.#meta.pageSizeBytes)
-    if (length < needed) return this.#find(number, `has a value of ${sizeBytes} bytes in ${length} pages`)
+    const value = valueOf(page, node)
+    if (value.is === 'wrong') return this.#find(number, value.problem)
+    if (value.is === 'here') return tree.onValue?.(number, value.bytes)
+    const { first, length, sizeBytes } = value
     const pages = this.#take(first, length, `a long value of the ${tree.name}`)
     if (pages === undefined) return
     tree.counted.overflowPages += length
-    if (pages.readUInt16LE(18) !== overflowFlag || pages.readUInt32LE(20) !== length) return this.#find(first, 'is not the beginning of the long value that should be there')
+    if (flagsOf(pages) !== overflowFlag || lengthOf(pages) !== length) return this.#find(first, 'is not the beginning of the long value that should be there')
     tree.onValue?.(first, pages.subarray(headerSizeBytes, headerSizeBytes + sizeBytes))
   }
 
@@ -230,8 +216,8 @@ export class PageWalk {
       this.#find(first, `is named by ${by}, and the file ends before it does`)
       return undefined
     }
-    const written = Number(bytes.readBigUInt64LE(8))
-    if (bytes.readBigUInt64LE(0) !== BigInt(first)) this.#find(first, `is named by ${by}, and says that it is page ${bytes.readBigUInt64LE(0)}`)
+    const written = transactionOf(bytes)
+    if (numberOf(bytes) !== BigInt(first)) this.#find(first, `is named by ${by}, and says that it is page ${numberOf(bytes)}`)
     else if (written > this.#meta.transaction) this.#find(first, `is of transaction ${written}, which is after the newest`)
     else return bytes
     return undefined

@@ -5,8 +5,8 @@
 import { openFlags, type Files } from '../environment.js'
 import { StorageError } from '../errors.js'
 import { PageWalk, type PageAudit, type WalkProgress } from './page-walk.js'
+import { metaPages } from './pages.js'
 
-const metaPages = 2
 const magic = 0xbeefc0de
 const dataVersion = 2
 /** Positions within a meta page, after its 24 byte page header (LMDB's `MDB_meta`). */
@@ -80,7 +80,8 @@ export function* auditRowFile(path: string, files: Files): Generator<WalkProgres
   }
 }
 
-function openOwn(path: string, files: Files): number | undefined {
+/** Opens it to be read, or returns undefined where it is not there. Throws `NOT_A_DATABASE` for a link. */
+export function openOwn(path: string, files: Files): number | undefined {
   try {
     return files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
   } catch (error) {
@@ -111,7 +112,8 @@ function readMeta(path: string, files: Files, fd: number): RowFileMeta {
   return { ...newest, presentPages }
 }
 
-function readMetaPage(files: Files, fd: number, at: number): Omit<RowFileMeta, 'presentPages'> | undefined {
+/** What the meta page at `at` says, or undefined where there is none. */
+export function readMetaPage(files: Files, fd: number, at: number): Omit<RowFileMeta, 'presentPages'> | undefined {
   const page = Buffer.alloc(metaSizeBytes)
   if (files.readSync(fd, page, 0, metaSizeBytes, at) < metaSizeBytes) return undefined
   if (page.readUInt32LE(magicAt) !== magic || page.readUInt32LE(versionAt) !== dataVersion) return undefined

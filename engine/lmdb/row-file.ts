@@ -11,7 +11,9 @@
 import { open, type RootDatabase } from 'lmdb'
 import { decodeRow, encodeRow, rowChecksum } from '../encoding/rows.js'
 import { bytesToKey, keyHex, keyToBytes } from '../encoding/keys.js'
+import type { Files } from '../environment.js'
 import { StorageError } from '../errors.js'
+import { rehearseOpening } from './rehearsal.js'
 import { decodeSummary, prefixOfSummary, Summaries, summaryRange, type Summary } from './summaries.js'
 import { asKey, noTs, type CommitTs, type Key, type KeyRange } from '../../isolation/types.js'
 
@@ -29,7 +31,7 @@ interface TreeFigures {
 type NativeTransaction = ReturnType<RootDatabase['useReadTransaction']>
 
 /** No table id begins with this byte. */
-const metadataKey = asKey('\xffpremisedb')
+export const metadataKey: Key = asKey('\xffpremisedb')
 /** The file's first pages, which belong to no tree. */
 const metaPages = 2
 
@@ -87,6 +89,12 @@ export class RowFile {
   readonly #summaries: Summaries
   readonly #naming: { nameRow: NameRow } = { nameRow: key => `The row with key ${keyHex(key)}` }
   #closed = false
+
+  /** As the constructor, after a rehearsal in which the errors of the system can be caught that would end the process in the native open. Throws them. */
+  static open(path: string, files: Files, options: RowFileOptions): RowFile {
+    rehearseOpening(path, files)
+    return new RowFile(path, options)
+  }
 
   /** `path` has been checked by `checkRowFile`: on a damaged file the native open would end the process. */
   constructor(path: string, options: RowFileOptions) {
@@ -183,8 +191,9 @@ export class Root {
     this.#transaction = db.useReadTransaction()
     this.#options = { transaction: this.#transaction }
     const metadata = this.get(metadataKey)
-    this.appliedTs = metadata?.ts ?? noTs
-    this.incarnation = metadata ? Buffer.from(metadata.value).readUIntBE(0, 6) : 0
+    const { appliedTs, incarnation } = metadata ? decodeMetadata(metadata) : { appliedTs: noTs, incarnation: 0 }
+    this.appliedTs = appliedTs
+    this.incarnation = incarnation
   }
 
   /** The row, its value on loan until the next read (R-4), or undefined where there is none. Throws `CORRUPT` where its checksum fails. */
@@ -258,6 +267,9 @@ export class Root {
     return new StorageError('CORRUPT', 'The row file is damaged: a page in it cannot be read.', { cause: error })
   }
 }
+
+/** What the metadata row says. */
+export const decodeMetadata = ({ ts, value }: Pick<StoredRow, 'ts' | 'value'>): Metadata => ({ appliedTs: ts, incarnation: Buffer.from(value).readUIntBE(0, 6) })
 
 const pagesOf = ({ treeBranchPageCount, treeLeafPageCount, overflowPages }: TreeFigures): number => treeBranchPageCount + treeLeafPageCount + overflowPages
 

@@ -11,7 +11,7 @@
  *   N-3  Every row is verified by its checksum when it is read. Rows, F and incarnation stay as they are, so the log means the same to the new file as to the old one.
  *   N-4  A step writes only what the free space surely holds: on a full disk LMDB fails in ways that end the process.
  */
-import { openFlags, type Environment } from '../environment.js'
+import type { Environment } from '../environment.js'
 import { StorageError } from '../errors.js'
 import type { Limits } from '../limits.js'
 import { checkRowFile } from '../lmdb/row-file-check.js'
@@ -19,6 +19,7 @@ import { RowFile, type Root, type StoredRow } from '../lmdb/row-file.js'
 import type { Summary } from '../lmdb/summaries.js'
 import { asKey, successor, type Key } from '../../isolation/types.js'
 import { syncDirectory, type Directory } from './directory.js'
+import { assertSpace, endOfRows, syncFile } from './new-row-file.js'
 
 export interface CompactReport {
   /** Rows of all tables, the catalog's included. */
@@ -36,10 +37,6 @@ export interface CompactionPlace {
 
 /** Rows of one step, at most. */
 const stepRows = 5_000
-/** No step is begun with less free space than this beside what it writes. */
-const freeSpaceMinBytes = 4 * 1_024 * 1_024
-/** No row's key begins with 0xFF. */
-const endOfRows = asKey('\xff')
 
 /**
  * Compacts the row file of a directory whose owner lock is held and whose row file is closed (N-1). Lets others work between two steps. Throws `DISK_FULL`, `CORRUPT`, or what the file system says;
@@ -54,7 +51,7 @@ export async function compactRowFile(place: CompactionPlace): Promise<CompactRep
   }
   try {
     const report = await writeAnew(place)
-    syncFile(place, directory.newRowsPath)
+    syncFile(files, directory.newRowsPath)
     files.rmSync(`${directory.newRowsPath}-lock`, { force: true })
     files.renameSync(directory.newRowsPath, directory.rowsPath)
     syncDirectory(files, directory.path)
@@ -77,13 +74,13 @@ function discard(directory: Directory): void {
 /** Leaves a complete new file, closed. */
 async function writeAnew(place: CompactionPlace): Promise<CompactReport> {
   const { directory } = place
-  assertSpace(place, 0)
+  assertRoom(place, 0)
   const options = { readerSlots: place.limits.readerSlots, unsynced: false }
-  const before = new RowFile(directory.rowsPath, options)
+  const before = RowFile.open(directory.rowsPath, place.environment.files, options)
   try {
     const root = before.pin()
     try {
-      const after = new RowFile(directory.newRowsPath, options)
+      const after = RowFile.open(directory.newRowsPath, place.environment.files, options)
       try {
         await copy(root, after, place)
         return { rows: after.figures().rows, beforeSizeBytes: before.figures().sizeBytes, afterSizeBytes: after.figures().sizeBytes }
@@ -104,7 +101,7 @@ async function copy(root: Root, target: RowFile, place: CompactionPlace): Promis
     const chunk = root.chunk({ lo: from, hi: endOfRows }, false, stepRows, limits.stepSizeBytes)
     complete = chunk.complete
     from = afterLast(chunk.rows, from)
-    assertSpace(place, chunk.rows.reduce((sum, { key, value }) => sum + key.length + value.length, 0))
+    assertRoom(place, chunk.rows.reduce((sum, { key, value }) => sum + key.length + value.length, 0))
     target.write(batch => {
       for (const { key, ts, value } of chunk.rows) batch.put(key, ts, value)
       if (complete) batch.setMetadata({ appliedTs: root.appliedTs, incarnation: root.incarnation })
@@ -135,18 +132,6 @@ function areSame(a: ReadonlyMap<string, Summary>, b: ReadonlyMap<string, Summary
 }
 
 /** N-4. Pages of the new file are filled in order; twice the bytes of the rows is more than they and the pages above them take. */
-function assertSpace({ directory, environment }: CompactionPlace, sizeBytes: number): void {
-  const { bavail, bsize } = environment.files.statfsSync(directory.path)
-  if (bavail * bsize >= freeSpaceMinBytes + 2 * sizeBytes) return
-  throw new StorageError('DISK_FULL', `There is no space in ${directory.path} for a second row file beside the first. Nothing was changed.`)
-}
-
-/** LMDB has synced what it wrote, step by step; this makes sure of the length and the modes too. */
-function syncFile({ environment: { files } }: CompactionPlace, path: string): void {
-  const fd = files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
-  try {
-    files.fsyncSync(fd)
-  } finally {
-    files.closeSync(fd)
-  }
+function assertRoom({ directory: { path }, environment: { files } }: CompactionPlace, sizeBytes: number): void {
+  assertSpace(files, path, 2 * sizeBytes, `There is no space in ${path} for a second row file beside the first. Nothing was changed.`)
 }

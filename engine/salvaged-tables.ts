@@ -1,0 +1,92 @@
+/** Which tables the rows of a damaged database belong to: those of its catalog, as far as it can be read, and others that their rows show. */
+import { decodeKey, encodeKey, tablePrefix } from './encoding/keys.js'
+import type { KeyElement, KeyElementType } from './encoding/key-elements.js'
+import { decodeValue, encodeValue } from './encoding/values.js'
+import type { Meaning } from './store/salvage.js'
+import { catalogPrefix, decodeEntry } from './table/catalog.js'
+import type { Key } from '../isolation/types.js'
+
+export interface SalvagedEntry {
+  readonly name: string
+  readonly types: readonly KeyElementType[]
+}
+
+export class SalvagedTables implements Meaning {
+  readonly #named = new Map<number, SalvagedEntry>()
+  /** Key types of tables whose name is not known, from their first row: all rows of a table have the same. */
+  readonly #shown = new Map<number, readonly KeyElementType[]>()
+  readonly #synthesized: number[] = []
+
+  readonly judge: Meaning['judge'] = (key, value) => {
+    const { tableId, tuple } = decodeKey(key)
+    if (key.startsWith(catalogPrefix)) {
+      const { id, name, types } = decodeEntry(key, value)
+      this.#named.set(id, { name, types })
+      return undefined
+    }
+    const named = this.#named.get(tableId)
+    const types = named?.types ?? this.#shown.get(tableId) ?? tuple.map(typeOf)
+    if (named === undefined) this.#shown.set(tableId, types)
+    if (!isKeyOf(key, tableId, tuple, types)) return `its key is not one of ${named === undefined ? 'the table that the other rows show' : `table ${JSON.stringify(named.name)}`}`
+    decodeValue(value)
+    return undefined
+  }
+
+  readonly complete: Meaning['complete'] = prefixes => {
+    const rows: { key: Key; value: Uint8Array }[] = []
+    for (const [id, types] of this.#shown) {
+      if (this.#named.has(id) || !prefixes.includes(tablePrefix(id))) continue
+      const name = this.#freeName(`salvaged-${id}`)
+      this.#named.set(id, { name, types })
+      this.#synthesized.push(id)
+      rows.push({ key: encodeKey(catalogPrefix, [name], ['string']), value: encodeValue({ id, key: types }) })
+    }
+    return rows
+  }
+
+  /** Numbers of tables that got a new entry. */
+  get synthesized(): readonly number[] {
+    return this.#synthesized
+  }
+
+  get entries(): ReadonlyMap<number, SalvagedEntry> {
+    return this.#named
+  }
+
+  #freeName(wanted: string): string {
+    const taken = new Set([...this.#named.values()].map(({ name }) => name))
+    let name = wanted
+    for (let i = 2; taken.has(name); i++) name = `${wanted}-${i}`
+    return name
+  }
+}
+
+function isKeyOf(key: Key, tableId: number, tuple: readonly KeyElement[], types: readonly KeyElementType[]): boolean {
+  try {
+    return encodeKey(tablePrefix(tableId), tuple, types) === key
+  } catch {
+    return false
+  }
+}
+
+/** Table and key as callers know them; of a key that cannot be read, nothing. */
+export function nameKey(key: Key, tables: ReadonlyMap<number, SalvagedEntry>): { readonly table?: string; readonly key?: unknown } {
+  const isTable = [...tables.keys()].find(id => tablePrefix(id) === key)
+  if (isTable !== undefined) return { table: tables.get(isTable)!.name }
+  if (key === catalogPrefix) return { table: 'catalog' }
+  try {
+    const { tableId, tuple } = decodeKey(key)
+    const table = tables.get(tableId)?.name ?? (key.startsWith(catalogPrefix) ? 'catalog' : `#${tableId}`)
+    return { table, key: tuple.length === 1 ? tuple[0] : tuple }
+  } catch {
+    return {}
+  }
+}
+
+function typeOf(element: KeyElement): KeyElementType {
+  if (element === null) return 'null'
+  if (element instanceof Date) return 'date'
+  if (element instanceof Uint8Array) return 'bytes'
+  if (Array.isArray(element)) return (element as readonly KeyElement[]).map(typeOf)
+  return typeof element as 'boolean' | 'number' | 'bigint' | 'string'
+}
