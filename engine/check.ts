@@ -15,6 +15,7 @@ import { Audit, type AuditFinding, type AuditPart, type AuditProgress, type Judg
 import { Directory } from './store/directory.js'
 import { OwnerLock } from './store/owner-lock.js'
 import { catalogPrefix, decodeEntry } from './table/catalog.js'
+import { asStorageError } from './system-errors.js'
 import { asTs, type Key } from '../isolation/types.js'
 
 export interface CheckFinding {
@@ -50,7 +51,7 @@ const sliceMs = 8
 export async function checkOpen({ store, environment }: Engine, options: CheckOptions = {}): Promise<CheckReport> {
   checkOptions(options)
   await store.checkpoint()
-  return store.audit(async ({ root, rowsPath, logPath, newestTs }) => {
+  const checking = store.audit(async ({ root, rowsPath, logPath, newestTs }) => {
     const audit = new Audit(environment.files)
     const whenSliced = (): void => store.assertUsable()
     await inSlices(audit.readPages(rowsPath), environment, options, whenSliced)
@@ -63,17 +64,27 @@ export async function checkOpen({ store, environment }: Engine, options: CheckOp
     audit.readLog(logPath, store.epochs.appliedTs)
     return reportOf(audit, tables)
   })
+  return checking.catch((error: unknown) => {
+    throw asStorageError('The database could not be checked', error)
+  })
 }
 
 /**
  * Verifies the closed database in the directory `path`, under its owner lock.
  *
- * Rejects with `LOCKED` where it is open (call `db.check()` there), `NOT_A_DATABASE`, `FORMAT_TOO_NEW`, `INVALID_ARGUMENT`.
+ * Rejects with `LOCKED` where it is open (call `db.check()` there), `NOT_A_DATABASE`, `FORMAT_TOO_NEW`, `POISONED` where the system fails otherwise, `INVALID_ARGUMENT`.
  */
 export async function check(path: string, options: CheckOptions = {}): Promise<CheckReport> {
   if (typeof path !== 'string' || path === '' || path === ':memory:') throw new UsageError('INVALID_ARGUMENT', 'check needs the path of a directory.')
   checkOptions(options)
-  const environment = systemEnvironment
+  try {
+    return await checkDirectory(path, options, systemEnvironment)
+  } catch (error) {
+    throw asStorageError(`${path} could not be checked`, error)
+  }
+}
+
+async function checkDirectory(path: string, options: CheckOptions, environment: Environment): Promise<CheckReport> {
   const { files } = environment
   const directory = Directory.existing(path, files)
   const lock = new OwnerLock(directory.ownerPath, files)
@@ -84,7 +95,7 @@ export async function check(path: string, options: CheckOptions = {}): Promise<C
     lock.lockMarker(directory.markerPath)
     await inSlices(audit.readPages(directory.rowsPath), environment, options)
     if (!audit.pagesAreSound) return withoutRows(audit)
-    rowFile = new RowFile(directory.rowsPath, { readerSlots: defaultLimits.readerSlots, unsynced: false })
+    rowFile = RowFile.open(directory.rowsPath, files, { readerSlots: defaultLimits.readerSlots, unsynced: false })
     const root = rowFile.pin()
     try {
       const tables = tablesIn(root, audit)

@@ -9,7 +9,8 @@ import { RowCursor } from './row-cursor.js'
 import { countRows, endRow, listOf, readRow, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
 import { beginManual, run, runSync, type ManualTransaction } from './run.js'
 import { statsOf, type Stats } from './stats.js'
-import { compactRowFile, type CompactReport } from './store/compaction.js'
+import { compactRowFile, type CompactionPlace, type CompactReport } from './store/compaction.js'
+import { asStorageError } from './system-errors.js'
 import type { TableCodec } from './table/codec.js'
 import type { BoundOf, KeyOf, RangeOptions, TableDefinition } from './table/definition.js'
 import { Table } from './table/table.js'
@@ -187,7 +188,7 @@ export class Database {
   /**
    * Closes the database, and writes its row file anew, without the space that deleted and replaced rows have left, before the directory is given free. A crash at any moment leaves the old file or the
    * new one, complete. Needs free space for the new file beside the old one. Rejects with `DISK_FULL` or `CORRUPT` where nothing could be compacted (the database is closed all the same),
-   * with what `close` rejects with, and with `POISONED`, `CLOSED`, `OUTSIDE_TRANSACTION`; `INVALID_ARGUMENT` for `':memory:'`.
+   * with what `close` rejects with, and with `POISONED` (also where the system fails otherwise), `CLOSED`, `OUTSIDE_TRANSACTION`; `INVALID_ARGUMENT` for `':memory:'`.
    */
   async compact(): Promise<CompactReport> {
     const { store, guard } = this.#engine
@@ -195,12 +196,20 @@ export class Database {
     store.assertUsable()
     if (store.isTemporary) throw new UsageError('INVALID_ARGUMENT', "A ':memory:' database is gone when it is closed; there is nothing to compact.")
     let compacting: Promise<CompactReport> | undefined
-    this.#closing = store.close(place => (compacting = compactRowFile(place))).finally(() => guard.close())
+    const compactTyped = (place: CompactionPlace): Promise<CompactReport> =>
+      compactRowFile(place).catch((error: unknown) => {
+        throw asStorageError('The row file could not be compacted', error)
+      })
+    this.#closing = store.close(place => (compacting = compactTyped(place))).finally(() => guard.close())
     await this.#closing
     return compacting!
   }
 
-  /** Finishes what was accepted, refuses what comes, and gives the directory free. Resolves when that is done; every later call returns the same promise. */
+  /**
+   * Finishes what was accepted, refuses what comes, and gives the directory free. Resolves when that is done; every later call returns the same promise.
+   *
+   * Rejects with `COMMIT_UNKNOWN` or `POISONED`, having given the directory free all the same, where what was accepted could not be brought to disk: relaxed commits whose callers had been told too.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#engine.store.close().finally(() => this.#engine.guard.close())
     return this.#closing

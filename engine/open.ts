@@ -21,6 +21,7 @@ import { Directory } from './store/directory.js'
 import { Epochs } from './store/epochs.js'
 import { OwnerLock } from './store/owner-lock.js'
 import { Store } from './store/store.js'
+import { asStorageError } from './system-errors.js'
 import { Catalog } from './table/catalog.js'
 import { asTs } from '../isolation/types.js'
 
@@ -49,7 +50,7 @@ const freeSpaceMinBytes = 4 * 1_024 * 1_024
 /**
  * Opens the database in the directory `path`, creating what is missing; `':memory:'` opens a private temporary one that is gone when it is closed and promises nothing.
  *
- * Rejects with `LOCKED` where another opener has it, `NOT_A_DATABASE`, `FORMAT_TOO_NEW`, `CORRUPT`, `DISK_FULL`, `INVALID_ARGUMENT`.
+ * Rejects with `LOCKED` where another opener has it, `NOT_A_DATABASE`, `FORMAT_TOO_NEW`, `CORRUPT`, `DISK_FULL`, `POISONED` where the system fails otherwise, `INVALID_ARGUMENT`.
  */
 export async function open(path: string, options: OpenOptions = {}): Promise<Database> {
   return new Database(openEngine(path, options, {}))
@@ -58,6 +59,14 @@ export async function open(path: string, options: OpenOptions = {}): Promise<Dat
 /** `open`, with parts replaced. Not part of the public surface. */
 export function openEngine(path: string, options: OpenOptions, parts: OpenParts): Engine {
   checkOptions(path, options)
+  try {
+    return openOnce(path, options, parts)
+  } catch (error) {
+    throw asStorageError(`${path} could not be opened`, error)
+  }
+}
+
+function openOnce(path: string, options: OpenOptions, parts: OpenParts): Engine {
   const environment = parts.environment ?? systemEnvironment
   const limits = { ...defaultLimits, ...parts.limits }
   const directory = Directory.prepare(path, environment.files)
@@ -105,7 +114,7 @@ function openStore(directory: Directory, lock: OwnerLock, environment: Environme
   if (checkRowFile(directory.rowsPath, files, limits.openCheckSizeBytes) === 'absent' && !isNew) {
     throw new StorageError('CORRUPT', `${directory.rowsPath} is missing; it holds the rows. Restore the directory from a backup.`)
   }
-  const rowFile = new RowFile(directory.rowsPath, { readerSlots: limits.readerSlots, unsynced: directory.temporary })
+  const rowFile = RowFile.open(directory.rowsPath, files, { readerSlots: limits.readerSlots, unsynced: directory.temporary })
   try {
     const before = rowFile.pin()
     const { appliedTs } = before

@@ -37,6 +37,8 @@ export function ensureLogDirectory(files: Files, directory: string): string {
 export function listLog(files: Files, logDirectory: string): LogListing {
   const segments: number[] = []
   const unfinished: number[] = []
+  // A creation may have been interrupted before it was made.
+  if (files.lstatSync(logDirectory, { throwIfNoEntry: false }) === undefined) return { segments, unfinished }
   for (const name of files.readdirSync(logDirectory)) {
     const match = /^(\d{10})\.(log|tmp)$/.exec(name)
     if (!match) continue

@@ -236,12 +236,13 @@ function damage(
 ): StorageError {
   const from = unreadable.from ?? progress.lastTs + 1
   const to = unreadable.to ?? nextStartsAfterTs
+  const isApplied = to !== undefined && to < from
   const range = to === undefined ? `from ${from} on` : `${from} to ${to}`
   const later = to !== undefined && progress.highestTs > to ? `, and later ones up to ${progress.highestTs} cannot be used without them` : ''
   return new StorageError(
     'CORRUPT',
     `The commit log is damaged: ${path} is unreadable at offset ${progress.end}, below offset ${syncedEnd} which was synced. ` +
-      `Commits ${range} are lost${later}.`,
+      `${isApplied ? 'What cannot be read is in the row file already' : `Commits ${range} are lost`}${later}.`,
   )
 }
 

@@ -8,7 +8,7 @@
  *   log/              the commit log's segments
  */
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { openFlags, type Files } from '../environment.js'
 import { StorageError } from '../errors.js'
 
@@ -37,14 +37,8 @@ export class Directory {
   static prepare(path: string, files: Files): Directory {
     if (path === ':memory:') return new Directory(files.mkdtempSync(join(tmpdir(), 'premisedb-')), files, true).#untilExit()
     const stat = files.lstatSync(path, { throwIfNoEntry: false })
-    if (stat === undefined) {
-      // Undefined where another opener has made it meanwhile.
-      const first = files.mkdirSync(path, { recursive: true, mode: 0o700 }) ?? path
-      for (let parent = dirname(resolve(path)); parent.length >= dirname(resolve(first)).length; parent = dirname(parent)) {
-        syncDirectory(files, parent)
-        if (parent === dirname(parent)) break
-      }
-    } else if (!stat.isDirectory() && !files.lstatSync(files.realpathSync(path)).isDirectory()) {
+    if (stat === undefined) files.mkdirSync(path, { recursive: true, mode: 0o700 })
+    else if (!stat.isDirectory() && !files.lstatSync(files.realpathSync(path)).isDirectory()) {
       throw new StorageError('NOT_A_DATABASE', `${path} is not a directory. A database is a directory; give its path, or one that does not exist yet.`)
     }
     // One name for one directory: a path through links must not hide that two openers mean the same one.
@@ -115,6 +109,7 @@ export class Directory {
   /** Creation is complete: everything in the directory is on disk, and then the marker. */
   writeMarker(): void {
     syncDirectory(this.#files, this.path)
+    if (!this.temporary) this.#syncParents()
     const files = this.#files
     const temporary = `${this.markerPath}.new`
     const fd = files.openSync(temporary, openFlags.O_WRONLY | openFlags.O_CREAT | openFlags.O_TRUNC | openFlags.O_NOFOLLOW, 0o600)
@@ -126,6 +121,18 @@ export class Directory {
     }
     files.renameSync(temporary, this.markerPath)
     syncDirectory(files, this.path)
+  }
+
+  /** All of them: whoever made one may have been killed before it could see to that. Into one that may not be read nobody of ours has put a name. */
+  #syncParents(): void {
+    for (let { path } = this; path !== dirname(path); path = dirname(path)) {
+      try {
+        syncDirectory(this.#files, dirname(path))
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'EACCES') return
+        throw error
+      }
+    }
   }
 
   /** Removes a temporary database. */
@@ -143,18 +150,18 @@ export class Directory {
 
   #readMarker(): string | undefined {
     const path = this.markerPath
-    let fd: number
+    let fd: number | undefined
     try {
       fd = this.#files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-      throw new StorageError('NOT_A_DATABASE', `The marker ${path} cannot be read.`, { cause: error })
-    }
-    try {
       const text = Buffer.alloc(64)
       return text.toString('utf8', 0, this.#files.readSync(fd, text, 0, text.length, 0))
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'ENOENT') return undefined
+      if (code === 'ELOOP' || code === 'EISDIR') throw new StorageError('NOT_A_DATABASE', `${path} is not a file; the marker of a database is one.`, { cause: error })
+      throw error
     } finally {
-      this.#files.closeSync(fd)
+      if (fd !== undefined) this.#files.closeSync(fd)
     }
   }
 

@@ -274,7 +274,8 @@ export class Store {
   }
 
   /**
-   * Finishes what was accepted: syncs it, checkpoints it, marks the log as cleanly closed. Settles after a failure too. Where all went well it waits for `last`, which has the directory to itself
+   * Finishes what was accepted: syncs it, checkpoints it, marks the log as cleanly closed. Settles after a failure too; it then rejects where relaxed commits were lost by that, whose callers
+   * had been told before. Where all went well it waits for `last`, which has the directory to itself
    * before the lock is released; how that ends is its caller's to look at.
    */
   async close(last?: (place: CompactionPlace) => Promise<unknown>): Promise<void> {
@@ -289,7 +290,10 @@ export class Store {
         await this.whenDurable(this.#visibleTs)
         this.#checkpointIfSpace()
         await log.close(true)
-      } else await log.close(false)
+      } else {
+        await log.close(false)
+        await this.whenDurable(this.#relaxedTs)
+      }
     } catch (error) {
       failure = { error }
       await log.close(false)

@@ -149,6 +149,26 @@ describe('one owner', () => {
     expect(await rowsIn(directory)).toBe(0)
   })
 
+  test('no directory above a new database can be lost, whoever has made it', async () => {
+    const top = scratchDirectory()
+    const directory = join(top, 'above', 'data')
+    fs.mkdirSync(directory, { recursive: true }) // by an opener that was killed at once, say
+    const synced = new Set<string>()
+    const fsyncSync = (fd: number): void => void synced.add(fs.readlinkSync(`/proc/self/fd/${fd}`))
+    const environment: Environment = { ...systemEnvironment, files: { ...systemEnvironment.files, fsyncSync } }
+    const db = new Database(openEngine(directory, {}, { environment }))
+    expect([...synced]).toEqual(expect.arrayContaining([directory, join(top, 'above'), top, '/']))
+    await db.close()
+  })
+
+  test('a database whose creation ended before it had a log is sound, and opens', async () => {
+    const directory = join(scratchDirectory(), 'data')
+    await (await open(directory)).close()
+    fs.rmSync(join(directory, 'log'), { recursive: true })
+    expect(await check(directory)).toMatchObject({ sound: true, findings: [] })
+    expect(await rowsIn(directory)).toBe(0)
+  })
+
   test('a refused opener leaves the files of the owner as they are', async () => {
     const directory = await filled(10)
     const owner = await open(directory)
