@@ -1,8 +1,11 @@
 /** A driver in a process of its own, and what it says. Every wait has a deadline, and no process outlives the run. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Task } from './driver.js'
+import type { ReadRequest, Task } from './driver.js'
+import type { WriterTask } from './power/writer.js'
+import type { JudgeRequest, SmallTask } from './small-driver.js'
 import { linesOf } from './oracle.js'
 
 export interface Ending {
@@ -16,15 +19,15 @@ const alive = new Set<ChildProcess>()
 process.once('exit', () => alive.forEach(child => child.kill('SIGKILL')))
 
 export class DriverProcess {
-  readonly task: Task
+  readonly task: Task | SmallTask | WriterTask
   readonly #child: ChildProcess
   readonly #ended: Promise<Ending>
   #ending: Ending | undefined
 
   /** `built` is the folder that holds what was built; `wrapper` a command that runs the driver. */
-  constructor(built: string, task: Task, wrapper: readonly string[] = []) {
+  constructor(built: string, task: Task | SmallTask | WriterTask, wrapper: readonly string[] = [], driver: 'driver.js' | 'small-driver.js' | 'power/writer.js' = 'driver.js') {
     this.task = task
-    const [command, ...args] = [...wrapper, process.execPath, join(built, 'test/torture/driver.js'), JSON.stringify(task)]
+    const [command, ...args] = [...wrapper, process.execPath, join(built, 'test/torture', driver), JSON.stringify(task)]
     const child = spawn(command!, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
     this.#child = child
     alive.add(child)
@@ -48,9 +51,16 @@ export class DriverProcess {
     return this.#ending !== undefined
   }
 
-  send(message: string): void {
+  send(message: string | JudgeRequest | ReadRequest): void {
     // One that has died meanwhile is told from its ending.
     this.#child.send(message, () => {})
+  }
+
+  /** From now on it keeps nobody alive; at the end of this process it is killed. */
+  unref(): void {
+    this.#child.unref()
+    this.#child.channel?.unref()
+    ;(this.#child.stderr as Socket).unref()
   }
 
   /** Ended processes are left alone. */

@@ -12,11 +12,13 @@
  *     E                the process is about to end itself
  *     C                done
  */
-import { openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { isMainThread, Worker, workerData as taskOfWorker } from 'node:worker_threads'
 import { fileURLToPath } from 'node:url'
 import { check, open, PremiseError, type Database } from '../../engine/index.js'
 import { commitKnown, digestOf, knownKeys, knownTable, reshape, type Reshape } from './known-rows.js'
+import { queue, type QueueTask } from './queue.js'
+import { soak, type SoakTask } from './soak.js'
 import { stateOf, tablesOf, work, type Mode } from './workload.js'
 
 /** How a writer ends itself, and how long after it has said what it found; in the last two the moment is that of the next transaction. */
@@ -37,12 +39,22 @@ export interface WriteTask {
 
 export type Task =
   | WriteTask
+  | QueueTask
+  | SoakTask
   | { readonly command: 'look'; readonly directory: string; readonly report: string; readonly holds?: boolean }
   | { readonly command: 'state'; readonly directory: string; readonly report: string }
   | { readonly command: 'fill'; readonly directory: string; readonly report: string; readonly seed: number; readonly phase: 1 | 2 }
   | { readonly command: 'reshape'; readonly directory: string; readonly report: string; readonly changes: readonly Reshape[]; readonly closes: boolean; readonly early: boolean }
-  | { readonly command: 'read'; readonly directory: string; readonly report: string }
+  /** Answers one `ReadRequest` after the other until nobody can send any more. */
+  | { readonly command: 'read on request'; readonly report: string }
   | { readonly command: 'check'; readonly directory: string; readonly report: string }
+
+/** To open a database and read everything in it, and to check it before; what that comes to is said to a report of its own, and `C` at the end. */
+export interface ReadRequest {
+  readonly directory: string
+  readonly report: string
+  readonly checksFirst: boolean
+}
 
 /** What an operation came to. */
 export interface Outcome {
@@ -57,7 +69,7 @@ const exitCode = 7
 const bulkOfReads = 100
 
 const task = (isMainThread ? JSON.parse(process.argv[2] ?? 'null') : taskOfWorker) as Task
-const reportFd = openSync(task.report, 'a')
+let reportFd = openSync(task.report, 'a')
 const say = (line: string): void => void writeSync(reportFd, `${line}\n`)
 const outcomeOf = (error: unknown): Outcome => (error instanceof PremiseError ? { code: error.code } : { code: null, untyped: String(error) })
 
@@ -83,8 +95,13 @@ async function main(): Promise<void> {
       await reshape(db, task.changes)
       return task.closes ? closed(db) : untilKilled()
     }
-    case 'read':
-      return read(task.directory)
+    case 'read on request':
+      process.on('message', (request: ReadRequest) => void answer(request))
+      return
+    case 'queue':
+      return queue(task, say)
+    case 'soak':
+      return soak(task, say)
     case 'check':
       return checkClosed(task.directory)
   }
@@ -172,6 +189,14 @@ async function look(directory: string, holds: boolean): Promise<void> {
   if (holds) process.disconnect()
 }
 
+async function answer({ directory, report, checksFirst }: ReadRequest): Promise<void> {
+  closeSync(reportFd)
+  reportFd = openSync(report, 'a')
+  if (checksFirst) await checkClosed(directory)
+  await read(directory)
+  say('C')
+}
+
 /** Opens, reads everything in two ways, closes. */
 async function read(directory: string): Promise<void> {
   let db: Database
@@ -212,13 +237,12 @@ async function read(directory: string): Promise<void> {
     tell('close', outcomeOf(error))
   }
   flush()
-  say('C')
 }
 
 async function checkClosed(directory: string): Promise<void> {
   try {
-    const { sound, problems } = await check(directory)
-    say(`K ${JSON.stringify({ sound, problems })}`)
+    const { sound, problems, findings } = await check(directory)
+    say(`K ${JSON.stringify({ sound, problems, first: findings[0] })}`)
   } catch (error) {
     say(`L ${JSON.stringify(outcomeOf(error))}`)
   }

@@ -5,6 +5,7 @@ import type { Chance } from '../simulation/chance.js'
 import type { Outcome, Task } from './driver.js'
 import { DriverProcess, type Ending } from './driver-process.js'
 import type { Oracle } from './oracle.js'
+import type { SmallTask } from './small-driver.js'
 
 /**
  * `lost`: an acknowledged commit is not there. `partial`: part of a transaction is. `wrong`: something else than was written, or than was promised, without an error. `crashes`: the process ended by
@@ -28,6 +29,10 @@ export interface Family {
   readonly mounts?: true
   /** What is broken for the control (in the harness by `Round.isControl`, or in the engine by a patch), and as what it must be noticed. */
   readonly control: { readonly broken: string; readonly noticedAs: readonly Kind[]; readonly patch?: { readonly file: string; readonly patch: Patch } }
+  /** Of a family whose rounds are places in one list, each with the number of its place as seed: how long the list is, where it is no longer than `upTo`. */
+  readonly positions?: (round: Round, upTo: number) => Promise<number>
+  /** Whether files are kept in memory where the system has a place for that. */
+  readonly inMemory?: true
   play(round: Round): Promise<void>
 }
 
@@ -54,7 +59,8 @@ export class Round {
   readonly chance: Chance
   readonly folder: string
   readonly shared: string
-  readonly #built: string
+  /** Where what was built lies. */
+  readonly built: string
   readonly #failures: { kind: Kind; sentence: string }[] = []
   readonly #figures: Record<string, number> = {}
   #reports = 0
@@ -66,7 +72,7 @@ export class Round {
     this.chance = chance
     this.folder = folder
     this.shared = shared
-    this.#built = built
+    this.built = built
   }
 
   get tally(): Tally {
@@ -91,7 +97,11 @@ export class Round {
   }
 
   start(task: Task, wrapper?: readonly string[]): DriverProcess {
-    return new DriverProcess(this.#built, task, wrapper)
+    return new DriverProcess(this.built, task, wrapper)
+  }
+
+  startSmall(task: SmallTask, wrapper?: readonly string[]): DriverProcess {
+    return new DriverProcess(this.built, task, wrapper, 'small-driver.js')
   }
 
   /** Judges an end that should have come by itself, without a complaint. Returns whether it did. */

@@ -1,7 +1,10 @@
 /** Databases with known rows, made once per run and copied for each round, and what reading a broken copy comes to. */
 import { cpSync, existsSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Outcome, Said } from './driver.js'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DriverProcess } from './driver-process.js'
+import type { Outcome, ReadRequest, Said } from './driver.js'
+import { linesOf } from './oracle.js'
 import { patienceMs, type Round } from './family.js'
 import { commitsOf, compareKeys, digestOf, expectedDigests, type KnownKey } from './known-rows.js'
 
@@ -54,10 +57,9 @@ function earlierStates(seed: number): Digests[] {
 export async function readBroken(round: Round, { directory, expected, earlier }: KnownDatabase, what: string, endIsGone: boolean): Promise<void> {
   // Opening changes it, and who wants to see what was found needs it as it was.
   cpSync(directory, round.path('as-it-was-broken'), { recursive: true })
-  const isSaidToBeSound = await checkBroken(round, directory, what)
-  const answer = await readAll(round, directory, what)
+  const answer = await readAll(round, directory, what, true)
   if (answer === undefined) return
-  const { opened, read } = answer
+  const { opened, read, isSaidToBeSound } = answer
   const isLess = opened.code !== null || read.errors + read.wrongIn(expected) + read.missingIn(expected) > 0
   if (isSaidToBeSound && isLess && !endIsGone) round.found('silent', `${what}: a check found nothing, and ${opened.code === null ? 'reads do not give what was written' : `open came to ${opened.code}`}`)
   if (opened.untyped !== undefined) return round.found('crashes', `${what}: open threw ${opened.untyped}`)
@@ -71,20 +73,9 @@ export async function readBroken(round: Round, { directory, expected, earlier }:
   if (wrong + missing === 0) round.count(read.errors > 0 ? 'reported by reads' : 'harmless')
 }
 
-/** Whether a check says that all is well. */
-async function checkBroken(round: Round, directory: string, what: string): Promise<boolean> {
-  const checker = round.start({ command: 'check', directory, report: round.newReport() })
-  round.endedWell(await checker.endsWithin(patienceMs), `a check of ${what}`)
-  const [line] = checker.lines
-  if (line?.startsWith('K ')) return (JSON.parse(line.slice(2)) as { readonly sound: boolean }).sound
-  const { untyped } = line === undefined ? {} : (JSON.parse(line.slice(2)) as Outcome)
-  if (untyped !== undefined) round.found('crashes', `a check of ${what} threw ${untyped}`)
-  return false
-}
-
 /** Opens what nobody has broken. Returns whether all is well. */
 export async function readSound(round: Round, directory: string, expected: Digests, what: string): Promise<boolean> {
-  const answer = await readAll(round, directory, what)
+  const answer = await readAll(round, directory, what, false)
   if (answer === undefined) return false
   const { opened, read } = answer
   const [lost, wrong] = [read.missingIn(expected), read.wrongIn(expected)]
@@ -95,14 +86,49 @@ export async function readSound(round: Round, directory: string, expected: Diges
   return opened.code === null && opened.untyped === undefined && read.errors + lost + wrong === 0
 }
 
+interface Answer {
+  readonly opened: Outcome
+  readonly read: Reading
+  /** A check before the opening found nothing. */
+  readonly isSaidToBeSound: boolean
+}
+
 /** Undefined where nobody said what opening came to; that is counted. */
-async function readAll(round: Round, directory: string, what: string): Promise<{ readonly opened: Outcome; readonly read: Reading } | undefined> {
-  const reader = round.start({ command: 'read', directory, report: round.newReport() })
-  round.endedWell(await reader.endsWithin(patienceMs), what)
-  const { lines } = reader
-  const opened = lines.find(line => line.startsWith('L '))
+async function readAll(round: Round, directory: string, what: string, checksFirst: boolean): Promise<Answer | undefined> {
+  const lines = await answerOf(round, { directory, report: round.newReport(), checksFirst }, what)
+  const [checked, opened] = checksFirst ? lines : [undefined, lines[0]]
+  if (checked?.startsWith('L ')) {
+    const { untyped } = JSON.parse(checked.slice(2)) as Outcome
+    if (untyped !== undefined) round.found('crashes', `a check of ${what} threw ${untyped}`)
+  }
+  const isSaidToBeSound = checked?.startsWith('K ') === true && (JSON.parse(checked.slice(2)) as { readonly sound: boolean }).sound
   const said = lines.filter(line => line.startsWith('V ')).flatMap(line => JSON.parse(line.slice(2)) as Said[])
-  return opened === undefined ? undefined : { opened: JSON.parse(opened.slice(2)) as Outcome, read: new Reading(said) }
+  return opened === undefined ? undefined : { opened: JSON.parse(opened.slice(2)) as Outcome, read: new Reading(said), isSaidToBeSound }
+}
+
+/** Readers that live from round to round, by what they were built from. */
+const readers = new Map<string, DriverProcess>()
+const pollMs = 5
+
+/** What a reader says to the request, before the `C`. One that dies of it, or never comes to its end, is counted. */
+async function answerOf(round: Round, request: ReadRequest, what: string): Promise<string[]> {
+  let reader = readers.get(round.built)
+  if (reader === undefined || reader.hasEnded) {
+    reader = round.start({ command: 'read on request', report: round.newReport() })
+    reader.unref()
+    readers.set(round.built, reader)
+  }
+  reader.send(request)
+  for (const until = performance.now() + patienceMs; ; await sleep(pollMs)) {
+    const { hasEnded } = reader
+    const lines = linesOf(request.report)
+    if (lines.at(-1) === 'C') return lines.slice(0, -1)
+    if (!hasEnded && performance.now() < until) continue
+    if (!hasEnded) round.found('hangs', `${what} was not read in time`)
+    const ending = await reader.kill()
+    if (hasEnded) round.endedWell(ending, what)
+    return lines
+  }
 }
 
 /** What reads gave. */

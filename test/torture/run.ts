@@ -64,9 +64,12 @@ function copyOf(mutant: Mutant | undefined): Copy {
   return copy
 }
 
-/** Round i has the seed `seed + i`; the last may be shorter. */
-export async function playRounds({ family, count, seed, results, scratch, keep, onRound }: Run): Promise<readonly Played[]> {
+/** Round i has the seed `seed + i`; the last may be shorter. A family that has a list of positions ends with it: `positions` says how many those are, where their end was reached. */
+export async function playRounds(run: Run): Promise<{ readonly rounds: readonly Played[]; readonly positions: number | undefined }> {
   using copy = copyOf(undefined)
+  const { family, seed, results, scratch, keep, onRound } = run
+  const positions = await endOfPositions(run, copy)
+  const count = Math.min(run.count, (positions ?? Infinity) - seed + 1)
   const rounds: Played[] = []
   for (let done = 0, i = 0; done < count; i++) {
     const events = Math.min(family.perRound, count - done)
@@ -79,7 +82,15 @@ export async function playRounds({ family, count, seed, results, scratch, keep, 
     done += events
     onRound(round, done)
   }
-  return rounds
+  return { rounds, positions }
+}
+
+/** Undefined where there is no list, or where it is longer than what is asked for. */
+async function endOfPositions({ family, count, seed, scratch }: Run, copy: Copy): Promise<number | undefined> {
+  if (family.positions === undefined) return undefined
+  const last = seed + count - 1
+  const length = await family.positions(roundOf({ family, seed, events: 1, isControl: false, copy, scratch, keep: undefined }), last + 1)
+  return length <= last ? length : undefined
 }
 
 /** Plays with something broken until that is noticed, as what it should be. Returns the round, counted from 1, or undefined where it never was. */
@@ -104,13 +115,19 @@ interface Playing {
   readonly keep: string | undefined
 }
 
-async function playRound({ family, seed, events, isControl, copy, scratch, keep }: Playing): Promise<Played> {
+function roundOf({ seed, events, isControl, copy, scratch }: Playing): Round {
   const folder = join(scratch, `round-${seed}`)
   const shared = join(scratch, isControl ? 'shared-of-controls' : 'shared')
   for (const needed of [folder, shared]) mkdirSync(needed, { recursive: true })
+  return new Round({ seed, events, isControl, chance: new Chance(seed), folder, shared, built: copy.folder })
+}
+
+async function playRound(playing: Playing): Promise<Played> {
+  const { family, seed, events, keep } = playing
   const startedMs = performance.now()
+  const round = roundOf(playing)
+  const { folder } = round
   try {
-    const round = new Round({ seed, events, isControl, chance: new Chance(seed), folder, shared, built: copy.folder })
     await family.play(round)
     if (keep !== undefined && round.tally.failures.length > 0) cpSync(folder, join(keep, `${family.name}-${seed}`), { recursive: true })
     return { family: family.name, seed, events, seconds: Math.round(performance.now() - startedMs) / 1_000, tally: round.tally }

@@ -1,6 +1,6 @@
 /** Where a run keeps what it needs: gone when the run is, however that ends but by kill -9. */
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -11,13 +11,16 @@ const processNamespaces = [['unshare', '-p', '-f', '--kill-child'], ['unshare', 
 const usable = new Map<unknown, readonly string[]>()
 
 /** Removed at the end of the process too. */
-export function newScratch(): { readonly folder: string; readonly remove: () => void } {
-  const folder = mkdtempSync(join(tmpdir(), 'premisedb-torture-'))
+export function newScratch(parent: string = tmpdir()): { readonly folder: string; readonly remove: () => void } {
+  const folder = mkdtempSync(join(parent, 'premisedb-torture-'))
   // Again where a process that was just killed still writes.
   const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
   process.once('exit', remove)
   return { folder, remove }
 }
+
+/** Where files are kept in memory, on a system that has a place for that. */
+export const memoryFolder = (): string => (existsSync('/dev/shm') ? '/dev/shm' : tmpdir())
 
 /** A command that runs another in a mount namespace of its own; empty where this user may have none. */
 export const namespaceWrapper = (): readonly string[] => firstUsable(namespaces)

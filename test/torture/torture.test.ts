@@ -7,9 +7,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { build, root } from '../tidy/project.js'
 import type { Said } from './driver.js'
 import { DriverProcess } from './driver-process.js'
+import { canCutPower } from './ext4-disk.js'
+import { growthIn } from './families/soak.js'
+import { canInterpose } from './interpose/index.js'
 import { Reading } from './known-database.js'
 import { Oracle } from './oracle.js'
 import { canMount } from './scratch.js'
+import type { SoakSample } from './soak.js'
 import type { State } from './workload.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'premisedb-torture-test-'))
@@ -21,7 +25,11 @@ const slice: Readonly<Record<string, readonly [count: number, seed: number]>> = 
   reopen: [4, 1],
   garbage: [12, 1],
   damage: [8, 1],
+  freelist: [3_000, 1],
+  soak: [4, 1],
   ...(canMount() ? { 'disk-full': [1, 1] } : {}),
+  ...(canCutPower() ? { ext4: [2, 1] } : {}),
+  ...(canInterpose() ? { 'power-cut': [50, 1], compound: [50, 1], 'kill-every-call': [8, 120], 'io-error': [5, 231] } : {}),
 }
 const clean = { lost: 0, partial: 0, wrong: 0, crashes: 0, hangs: 0, silent: 0, controlFailed: true, pass: true }
 
@@ -128,6 +136,23 @@ describe('reads of a broken database', () => {
   test('miss a row where they leave it out without an error', () => {
     expect(verdict(but(['get fir 2', null]))).toMatchObject({ wrong: 0, missing: 1 })
     expect(verdict(new Reading(sound.filter(([name]) => name !== 'range fir 2')))).toMatchObject({ wrong: 0, missing: 1 })
+  })
+})
+
+describe('growth', () => {
+  const level: SoakSample = {
+    heapBytes: 20e6, bufferBytes: 20e6, residentBytes: 150e6, windowBytes: 2e6, rowFileBytes: 30e6, logBytes: 2e6, descriptors: 28, readerSlots: 3, iterators: 5, openTransactions: 5, resources: 40,
+  }
+  const samples = (at: (i: number) => Partial<SoakSample>): SoakSample[] => Array.from({ length: 30 }, (_, i) => ({ ...level, ...at(i) }))
+
+  test('is not seen where figures come and go, or rise while a process warms up', () => {
+    expect(growthIn(samples(i => ({ heapBytes: 20e6 + (i % 3) * 5e6, descriptors: 28 + (i % 2) })))).toEqual([])
+    expect(growthIn(samples(i => ({ rowFileBytes: Math.min(i, 10) * 5e6 })))).toEqual([])
+  })
+
+  test('is seen in each figure, and samples that are too few say nothing', () => {
+    for (const name of Object.keys(level) as (keyof SoakSample)[]) expect(growthIn(samples(i => ({ [name]: level[name] + i * 10 * level[name] }))), name).toHaveLength(1)
+    expect(growthIn(samples(() => ({})).slice(0, 5))).toEqual(['only 5 samples were taken'])
   })
 })
 

@@ -6,6 +6,7 @@
  *
  *     F {"left":[…],"right":[…],…}     everything found at open, before the first write
  *     A TOKEN DELETED NUMBER CLIENT    transaction TOKEN was acknowledged; it deleted that of DELETED (or -), and is the client's NUMBERth
+ *     R TOKEN DELETED NUMBER CLIENT    the same of a relaxed one
  */
 import { row, type BoundOf, type Database, type PremiseError, type Table, type Transaction } from '../../engine/index.js'
 import { Chance } from '../simulation/chance.js'
@@ -52,6 +53,10 @@ export interface Work {
   readonly mode: Mode
   /** Large rows, so that checkpoints go on all the time under the limits that a database has by default. */
   readonly bulk: boolean
+  /** From some size on as many rows are deleted as written, so that the database stays as large as it is. */
+  readonly steady?: true
+  /** Share of commits that are relaxed, where there are any. They are said with R in place of A. */
+  readonly relaxed?: number
   readonly say: (line: string) => void
   /** Called inside the body and in the hook of every transaction: a place to end the process at. */
   readonly within?: (where: 'body' | 'hook') => void
@@ -117,27 +122,30 @@ class Client {
     const client = this.#client
     const chance = this.#chance
     const keep = this.#task.bulk ? 6 : 40
+    const deletesBeyond = this.#task.steady ? 1 : 0.7
     this.#own = found.left.map(([token]) => token).filter(token => hash(token) % clients === client)
     let number = found.progress.find(([of]) => of === client)?.[1] ?? 0
     for (;;) {
       const token = tokenFor(client, `${this.#run}-${++number}`)
-      const deletes = this.#own.length > 0 && chance.is(this.#own.length > keep ? 0.7 : 0.3)
+      const deletes = this.#own.length > 0 && chance.is(this.#own.length > keep ? deletesBeyond : 0.3)
       const deleted = deletes ? this.#own.splice(chance.below(this.#own.length), 1)[0] : undefined
       if ((await this.#commit(token, deleted, number)) === 'stop') return
     }
   }
 
   async #commit(token: string, deleted: string | undefined, number: number): Promise<'go on' | 'stop'> {
-    const { db, say, mode, failed } = this.#task
-    const line = `A ${token} ${deleted ?? '-'} ${number} ${this.#client}`
+    const { db, say, mode, relaxed, failed } = this.#task
+    const isRelaxed = relaxed !== undefined && this.#chance.is(relaxed)
+    const durability = isRelaxed ? { durability: 'relaxed' as const } : {}
+    const line = `${isRelaxed ? 'R' : 'A'} ${token} ${deleted ?? '-'} ${number} ${this.#client}`
     const body = this.#bodyOf(token, deleted, number)
     if (mode === 'early') {
       say(line)
       await new Promise(resolve => setTimeout(resolve, this.#chance.next() * 20))
     }
     try {
-      if (this.#chance.is(0.02)) db.transactionSync(body)
-      else await db.transaction(body, { maxAttempts: 1_000, timeoutMs: 60_000 })
+      if (this.#chance.is(0.02)) db.transactionSync(body, durability)
+      else await db.transaction(body, { maxAttempts: 1_000, timeoutMs: 60_000, ...durability })
     } catch (error) {
       if (!failed) throw error
       if (deleted !== undefined) this.#own.push(deleted)

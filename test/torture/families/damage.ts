@@ -53,6 +53,7 @@ export const damage: Family = {
   name: 'damage',
   about: 'flipped bits, zeroed, torn, swapped and cut off pages of the row file and the log; counts directories',
   perRound: 1,
+  inMemory: true,
   control: {
     broken: 'checksums of rows are not compared',
     noticedAs: ['wrong'],

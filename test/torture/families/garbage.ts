@@ -87,6 +87,7 @@ export const garbage: Family = {
   name: 'garbage',
   about: 'random bytes as the row file, its pages, the marker, log segments, lock files; counts directories',
   perRound: 1,
+  inMemory: true,
   control: {
     broken: 'the row file is not looked at before native code opens it',
     noticedAs: ['crashes'],
