@@ -1,6 +1,6 @@
 /*
  * Stands between a process and the system (LD_PRELOAD): records what the process does to the files beneath one folder, in the order in which it took effect, and makes one of
- * these calls fail, or kills the process at it. interpose.ts builds it, sets its variables and reads what it records.
+ * these calls fail, or kills the process at it. index.ts builds it, sets its variables and reads what it records.
  *
  *   INTERPOSE_UNDER   the folder: calls on other files go through untouched
  *   INTERPOSE_TRACE   the file that records are appended to (struct record, then the name, then the data)
