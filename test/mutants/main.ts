@@ -6,6 +6,7 @@ import type { Level } from '../../engine/index.js'
 import { playUntilCaught, testUntilCaught, type Caught } from './catching.js'
 import { checkPatches } from './copies.js'
 import type { Mutant } from './mutant.js'
+import { files } from './files.js'
 import { outcomes } from './outcomes.js'
 import { reads } from './reads.js'
 import { versions } from './versions.js'
@@ -13,6 +14,7 @@ import { versions } from './versions.js'
 const groups: readonly { readonly title: string; readonly mutants: readonly Mutant[] }[] = [
   { title: 'What counts as a read, and that it is validated', mutants: reads },
   { title: 'That a snapshot is one state', mutants: versions },
+  { title: 'What counts of damaged files', mutants: files },
   { title: 'Writes, levels, and when somebody may be told', mutants: outcomes },
 ]
 const all = groups.flatMap(({ mutants }) => mutants)
