@@ -141,10 +141,14 @@ async function write(mine: WriteTask): Promise<void> {
 /** After `CLOSED` a client stops; on a full disk it tries again; anything else should not be. */
 async function failed(error: PremiseError): Promise<'go on' | 'stop'> {
   if (error.code === 'CLOSED') return 'stop'
-  say(`X ${JSON.stringify(outcomeOf(error))}`)
+  say(`X ${JSON.stringify({ ...outcomeOf(error), ...(error.code === 'POISONED' && { cause: firstCauseOf(error) }) })}`)
   if (error.code !== 'DISK_FULL') return 'stop'
   await new Promise(resolve => setTimeout(resolve, 50))
   return 'go on'
+}
+
+function firstCauseOf(error: Error): string {
+  return error.cause instanceof Error ? firstCauseOf(error.cause) : error.message
 }
 
 function arm(db: Database, { how, afterMs }: End, endWithin: (where: 'body' | 'hook') => void): void {

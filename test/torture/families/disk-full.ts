@@ -31,6 +31,9 @@ export const diskFull: Family = {
   },
 }
 
+/** What a writer says where somebody took the space after it had looked and before the row file was written (LMDB calls that an I/O error): the store stops, as after every failed write of that file. */
+const couldNotForesee = /^X \{"code":"POISONED","cause":"[^"]*(No space left on device|Input\/output error)/
+
 async function onDisk(round: Round, disk: Disk): Promise<void> {
   const { chance, isControl } = round
   const directory = `${disk.path}/data`
@@ -41,7 +44,11 @@ async function onDisk(round: Round, disk: Disk): Promise<void> {
   if ((await writer.says('A ', patienceMs)) === undefined) round.found('hangs', 'a writer came to no commit')
   await sleep(chance.next() * 1_500)
   await fillUp(round, disk, writer)
-  if (chance.is(0.7)) {
+  if (writer.lines.some(line => couldNotForesee.test(line))) {
+    round.count('writers stopped, the space having gone while the row file was written')
+    await writer.kill()
+    disk.empty()
+  } else if (chance.is(0.7)) {
     disk.empty()
     await resumes(round, writer)
     if (chance.is(0.5)) {
@@ -57,6 +64,8 @@ async function onDisk(round: Round, disk: Disk): Promise<void> {
     disk.empty()
   }
   oracle.take(writer.task.report)
+  // What the writer left may need more space to be opened than there is beside it.
+  disk.enlarge()
   await round.judge(directory, oracle, 'the full disk')
   judgeRefusals(round, writer)
   round.close(oracle)
@@ -90,8 +99,9 @@ async function fillUp(round: Round, disk: Disk, writer: DriverProcess): Promise<
     disk.leave(0)
     await sleep(refillMs)
   }
-  if (!writer.lines.some(line => line.startsWith('X '))) return unanswered(round, writer, 'no transaction was refused on a full disk')
-  await reads(round, writer)
+  const refusal = writer.lines.find(line => line.startsWith('X '))
+  if (refusal === undefined) unanswered(round, writer, 'no transaction was refused on a full disk')
+  else if (!couldNotForesee.test(refusal)) await reads(round, writer)
 }
 
 async function reads(round: Round, writer: DriverProcess): Promise<void> {
@@ -113,17 +123,19 @@ function unanswered(round: Round, writer: DriverProcess, what: string): void {
 function judgeRefusals(round: Round, writer: DriverProcess): void {
   const refusals = writer.lines.filter(line => line.startsWith('X '))
   round.count('refused transactions', refusals.length)
-  const others = refusals.filter(line => line !== 'X {"code":"DISK_FULL"}')
+  const others = refusals.filter(line => line !== 'X {"code":"DISK_FULL"}' && !couldNotForesee.test(line))
   if (others.length > 0) round.found('wrong', `transactions on a full disk were refused with ${others[0]!.slice(2)}`)
 }
 
 class Disk {
   readonly path: string
   readonly #unmount = (): void => mounted('umount', '--lazy', this.path)
+  readonly #sizeMB: number
   #ballasts = 0
 
   constructor(path: string, sizeMB: number) {
     this.path = path
+    this.#sizeMB = sizeMB
     mkdirSync(path)
     mounted('mount', '-t', 'tmpfs', '-o', `size=${sizeMB}m`, 'tmpfs', path)
     // Before the folder that it is in is removed.
@@ -147,6 +159,10 @@ class Disk {
     } finally {
       closeSync(fd)
     }
+  }
+
+  enlarge(): void {
+    mounted('mount', '-o', `remount,size=${3 * this.#sizeMB}m`, this.path)
   }
 
   empty(): void {
