@@ -23,7 +23,7 @@ export async function compactDirectory(path: string, environment: Environment, l
   try {
     return await compactOwned(path, environment, limits)
   } catch (error) {
-    throw asStorageError(`The row file in ${path} could not be compacted`, error)
+    throw asStorageError(`The row file in ${path} could not be compacted, and what was committed is still there`, error)
   }
 }
 

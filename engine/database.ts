@@ -200,7 +200,7 @@ export class Database {
       compactRowFile(place).catch((error: unknown) => {
         throw asStorageError('The row file could not be compacted', error)
       })
-    this.#closing = store.close(place => (compacting = compactTyped(place))).finally(() => guard.close())
+    this.#closing = this.#closeStore(place => (compacting = compactTyped(place)))
     await this.#closing
     return compacting!
   }
@@ -211,8 +211,18 @@ export class Database {
    * Rejects with `COMMIT_UNKNOWN` or `POISONED`, having given the directory free all the same, where what was accepted could not be brought to disk: relaxed commits whose callers had been told too.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#engine.store.close().finally(() => this.#engine.guard.close())
+    this.#closing ??= this.#closeStore()
     return this.#closing
+  }
+
+  async #closeStore(last?: (place: CompactionPlace) => Promise<unknown>): Promise<void> {
+    try {
+      await this.#engine.store.close(last)
+    } catch (error) {
+      throw asStorageError('The database was not closed in order', error)
+    } finally {
+      this.#engine.guard.close()
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -62,7 +62,7 @@ export function openEngine(path: string, options: OpenOptions, parts: OpenParts)
   try {
     return openOnce(path, options, parts)
   } catch (error) {
-    throw asStorageError(`${path} could not be opened`, error)
+    throw asStorageError(`${path} could not be opened, and what was committed is still there`, error)
   }
 }
 
@@ -94,8 +94,7 @@ function composeEngine(store: Store, { durability = 'durable', guard = 'sync' }:
     store.nameRows(catalog.nameRow)
     return { store, commitPath, catalog, guard: new Guard(guard), transactions: new OpenTransactions(limits), environment, limits, durability }
   } catch (error) {
-    store.fail(error)
-    store.close().catch(() => {}) // what went wrong first is what the caller must know
+    store.abandon()
     throw error
   }
 }
@@ -172,7 +171,7 @@ function unsynced(environment: Environment): Environment {
 }
 
 function checkOptions(path: unknown, options: OpenOptions): void {
-  if (typeof path !== 'string' || path === '') throw bad("open needs the path of a directory, or ':memory:'.")
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) throw bad("open needs the path of a directory, or ':memory:'.")
   if (typeof options !== 'object' || options === null) throw bad('The options of open must be an object.')
   for (const option of Object.keys(options)) {
     if (option !== 'durability' && option !== 'guard') throw bad(`Unknown option ${JSON.stringify(option)}; there are "durability" and "guard".`)

@@ -5,10 +5,17 @@ import { PremiseError, StorageError, UsageError } from './errors.js'
 /** Of the system, by name, and of the native library, by number. */
 const fullDisk: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', constants.errno.ENOSPC, constants.errno.EDQUOT])
 
-/** What `what` (a sentence without its end, as 'x could not be opened') failed with. Errors that have a code of the library, or none at all, are returned as they are. */
+/** What `what` (a sentence without its end, as 'x could not be opened') failed with. Errors that are not of the system, nor of the native library, are returned as they are. */
 export function asStorageError(what: string, error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof PremiseError || error instanceof UsageError || !('code' in error)) return error
-  return fullDisk.has(error.code)
-    ? new StorageError('DISK_FULL', `${what}: there is no space. What was committed is still there.`, { cause: error })
-    : new StorageError('POISONED', `${what}: ${error.message}. What was committed is still there.`, { cause: error })
+  const code = codeOfSystem(error)
+  if (code === undefined) return error
+  return fullDisk.has(code)
+    ? new StorageError('DISK_FULL', `${what}: there is no space.`, { cause: error })
+    : new StorageError('POISONED', `${what}: ${(error as Error).message}.`, { cause: error })
+}
+
+function codeOfSystem(error: unknown): unknown {
+  // Those of the web have a number too.
+  if (!(error instanceof Error) || error instanceof PremiseError || error instanceof UsageError || error instanceof DOMException || !('code' in error)) return undefined
+  return typeof error.code === 'number' || (typeof error.code === 'string' && error.code in constants.errno) ? error.code : undefined
 }

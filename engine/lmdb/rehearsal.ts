@@ -14,6 +14,15 @@ export function rehearseOpening(path: string, files: Files): void {
   try {
     for (let i = 0; i < descriptors; i++) fds.push(files.openSync(i === 0 ? `${path}-lock` : path, flags, 0o600))
   } finally {
-    for (const fd of fds) files.closeSync(fd)
+    for (const fd of fds) closeUnused(fd, files)
+  }
+}
+
+/** Nothing was done with it, so nothing can be lost. */
+function closeUnused(fd: number, files: Files): void {
+  try {
+    files.closeSync(fd)
+  } catch {
+    // As said above.
   }
 }

@@ -82,14 +82,11 @@ export function* auditRowFile(path: string, files: Files): Generator<WalkProgres
 
 /** Opens it to be read, or returns undefined where it is not there. Throws `NOT_A_DATABASE` for a link. */
 export function openOwn(path: string, files: Files): number | undefined {
-  try {
-    return files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT') return undefined
-    if (code === 'ELOOP') throw new StorageError('NOT_A_DATABASE', `${path} is a symbolic link; the engine opens only files of its own.`)
-    throw error
-  }
+  const found = files.lstatSync(path, { throwIfNoEntry: false })
+  if (found === undefined) return undefined
+  // A pipe would else be waited for.
+  if (!found.isFile()) throw new StorageError('NOT_A_DATABASE', `${path} is no regular file; the engine opens only files of its own.`)
+  return files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
 }
 
 /** Throws `CORRUPT` where a meta page is not sound (the native library takes the one with the greater transaction, whatever else it says), or where it names what the file is too short for. */

@@ -109,9 +109,7 @@ export class RowFile {
       ...(options.unsynced ? { noSync: true, noMetaSync: true } : {}),
     } as Parameters<typeof open>[0]) as unknown as Native
     const db = this.#db
-    const root = this.pin()
-    const summaries = new Summaries(root.summaries())
-    root.release()
+    const summaries = this.#readSummaries()
     this.#summaries = summaries
     const checksumOf = (key: Key): number | undefined => {
       const bytes = db.getBinaryFast(key) // as this transaction has it
@@ -134,6 +132,21 @@ export class RowFile {
         value.writeUIntBE(incarnation, 0, 6)
         void db.put(metadataKey, encodeRow(metadataKey, appliedTs, value) as Buffer)
       },
+    }
+  }
+
+  /** Where they cannot be read, the file is closed: nobody else has it yet. */
+  #readSummaries(): Summaries {
+    try {
+      const root = this.pin()
+      try {
+        return new Summaries(root.summaries())
+      } finally {
+        root.release()
+      }
+    } catch (error) {
+      void this.close()
+      throw error
     }
   }
 
@@ -190,10 +203,19 @@ export class Root {
     this.#naming = naming
     this.#transaction = db.useReadTransaction()
     this.#options = { transaction: this.#transaction }
-    const metadata = this.get(metadataKey)
-    const { appliedTs, incarnation } = metadata ? decodeMetadata(metadata) : { appliedTs: noTs, incarnation: 0 }
+    const { appliedTs, incarnation } = this.#readMetadata()
     this.appliedTs = appliedTs
     this.incarnation = incarnation
+  }
+
+  #readMetadata(): Metadata {
+    try {
+      const metadata = this.get(metadataKey)
+      return metadata ? decodeMetadata(metadata) : { appliedTs: noTs, incarnation: 0 }
+    } catch (error) {
+      this.release()
+      throw error
+    }
   }
 
   /** The row, its value on loan until the next read (R-4), or undefined where there is none. Throws `CORRUPT` where its checksum fails. */

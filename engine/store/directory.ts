@@ -18,6 +18,8 @@ const markerPattern = /^premisedb format (\d+)\n$/
 /** An LMDB file that holds nothing but an empty tree is smaller than this. */
 const emptyRowFileMaxBytes = 1_048_576
 
+const notOurs: ReadonlySet<unknown> = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOTSUP'])
+
 /** Temporary databases of this process that are open; they go when it ends. */
 const temporaries = new Set<Directory>()
 let watchesExit = false
@@ -123,14 +125,13 @@ export class Directory {
     syncDirectory(files, this.path)
   }
 
-  /** All of them: whoever made one may have been killed before it could see to that. Into one that may not be read nobody of ours has put a name. */
+  /** All of them: whoever made one may have been killed before it could see to that. What may not be read, or lies where nothing can be synced, is left to whoever made it so. */
   #syncParents(): void {
     for (let { path } = this; path !== dirname(path); path = dirname(path)) {
       try {
         syncDirectory(this.#files, dirname(path))
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'EACCES') return
-        throw error
+        if (!notOurs.has((error as NodeJS.ErrnoException).code)) throw error
       }
     }
   }
@@ -150,18 +151,16 @@ export class Directory {
 
   #readMarker(): string | undefined {
     const path = this.markerPath
-    let fd: number | undefined
+    const found = this.#files.lstatSync(path, { throwIfNoEntry: false })
+    if (found === undefined) return undefined
+    // A pipe would else be waited for.
+    if (!found.isFile()) throw new StorageError('NOT_A_DATABASE', `${path} is no regular file; the marker of a database is one.`)
+    const fd = this.#files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
     try {
-      fd = this.#files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
       const text = Buffer.alloc(64)
       return text.toString('utf8', 0, this.#files.readSync(fd, text, 0, text.length, 0))
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      if (code === 'ENOENT') return undefined
-      if (code === 'ELOOP' || code === 'EISDIR') throw new StorageError('NOT_A_DATABASE', `${path} is not a file; the marker of a database is one.`, { cause: error })
-      throw error
     } finally {
-      if (fd !== undefined) this.#files.closeSync(fd)
+      this.#files.closeSync(fd)
     }
   }
 

@@ -283,7 +283,7 @@ export class Store {
     const failed = this.#state.is === 'failed'
     if (!failed) this.#state = { is: 'closing' }
     this.#ageTimer?.()
-    const { log, rowFile, lock, directory } = this.#parts
+    const { log, rowFile, directory } = this.#parts
     let failure: { readonly error: unknown } | undefined
     try {
       if (!failed && !directory.temporary) {
@@ -291,6 +291,7 @@ export class Store {
         this.#checkpointIfSpace()
         await log.close(true)
       } else {
+        this.#checkpointer.stop()
         await log.close(false)
         await this.whenDurable(this.#relaxedTs)
       }
@@ -302,12 +303,34 @@ export class Store {
     this.#releaseWaiting()
     this.epochs.close()
     this.#unpinAudited()
-    await rowFile.close()
-    if (last !== undefined && !failed && failure === undefined) await last(this.#parts).catch(() => {})
-    lock.release()
-    if (directory.temporary) directory.remove()
-    this.#state = { is: 'closed' }
+    try {
+      await rowFile.close()
+      if (last !== undefined && !failed && failure === undefined) await last(this.#parts).catch(() => {})
+    } finally {
+      this.#giveUpDirectory()
+    }
     if (failure !== undefined) throw failure.error
+  }
+
+  /** Gives everything back at once. For a store of which nobody has heard yet: nothing was accepted. */
+  abandon(): void {
+    const { log, rowFile } = this.#parts
+    this.#ageTimer?.()
+    this.#checkpointer.stop()
+    this.epochs.close()
+    log.close(false).catch(() => {}) // why it is abandoned is what the caller must know
+    rowFile.close().catch(() => {})
+    this.#giveUpDirectory()
+  }
+
+  #giveUpDirectory(): void {
+    const { lock, directory } = this.#parts
+    this.#state = { is: 'closed' }
+    try {
+      if (directory.temporary) directory.remove()
+    } finally {
+      lock.release()
+    }
   }
 
   get #unappliedBytes(): number {

@@ -46,6 +46,18 @@ function failing(call: number, code: string, only?: readonly (keyof Files)[]): {
   return { environment: { ...systemEnvironment, files }, hasFailed: () => calls >= call }
 }
 
+/** Of this process. */
+const openFilesIn = (path: string): string[] => fs.readdirSync('/proc/self/fd').map(fd => linkOf(`/proc/self/fd/${fd}`)).filter(name => name.startsWith(path))
+
+/** The descriptor that the directory of them was read with is gone. */
+function linkOf(path: string): string {
+  try {
+    return fs.readlinkSync(path)
+  } catch {
+    return ''
+  }
+}
+
 async function withRows(path: string): Promise<void> {
   const db = new Database(openEngine(path, {}, {}))
   await db.put(numbersIn(db), 1, 'one')
@@ -87,6 +99,51 @@ describe('an opening', () => {
     expect(said.at(-1)).toMatchObject({ code: null })
     expect(said.length).toBeGreaterThan(5)
     for (const outcome of said.slice(0, -1)) expect(outcome).toMatchObject({ name: 'StorageError' })
+  })
+})
+
+describe('an opening that fails', () => {
+  test('where directories above cannot be synced does not: it is nothing of ours', async () => {
+    const path = join(scratchDirectory(), 'data')
+    fs.mkdirSync(path)
+    for (const code of ['EINVAL', 'EACCES', 'EROFS']) {
+      const openSync = ((name: string, ...more: [fs.OpenMode]) => {
+        if (name === tmpdir()) throw Object.assign(new Error(code), { code })
+        return fs.openSync(name, ...more)
+      }) as typeof fs.openSync
+      const db = new Database(openEngine(path, {}, { environment: { ...systemEnvironment, files: { ...fs, openSync } } }))
+      await db.put(numbersIn(db), 1, 'one')
+      expect(db.get(numbersIn(db), 1)).toBe('one')
+      await db.close()
+      fs.rmSync(path, { recursive: true })
+      fs.mkdirSync(path)
+    }
+  })
+
+  test.each([['catalog', 'numbers', 12], ['summaries', '\xffsummary ', 14], ['metadata', '\xffpremisedb', 3]] as const)('because of damage in the %s leaves nothing open, and can be repeated at once', async (_, text, behind) => {
+    const path = join(scratchDirectory(), 'data')
+    await withRows(path)
+    const bytes = fs.readFileSync(join(path, 'rows.lmdb'))
+    const needle = Buffer.from(text, 'latin1')
+    for (let at = bytes.indexOf(needle); at >= 0; at = bytes.indexOf(needle, at + 1)) bytes[at + needle.length + behind]! ^= 1
+    fs.writeFileSync(join(path, 'rows.lmdb'), bytes)
+    for (let i = 0; i < 3; i++) {
+      await expect((async () => openEngine(path, {}, {}))()).rejects.toMatchObject({ code: 'CORRUPT' })
+      await new Promise(resolve => setTimeout(resolve, 10))
+      expect(openFilesIn(path)).toEqual([])
+    }
+  })
+
+  test.each(['premisedb', 'rows.lmdb'])('because %s is a pipe does not wait for somebody to write to it', async name => {
+    const path = join(scratchDirectory(), 'data')
+    await withRows(path)
+    fs.rmSync(join(path, name))
+    expect(spawnSync('mkfifo', [join(path, name)]).status).toBe(0)
+    await expect((async () => openEngine(path, {}, {}))()).rejects.toMatchObject({ code: 'NOT_A_DATABASE' })
+  })
+
+  test('because of what it was given is a mistake of the caller', async () => {
+    await expect((async () => openEngine('a\0b', {}, {}))()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
   })
 })
 

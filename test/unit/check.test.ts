@@ -89,6 +89,21 @@ describe('a sound database', () => {
     expect(await failureOf(() => db.check())).toMatchObject({ code: 'CLOSED' })
   })
 
+  test('ends with what its listener throws, as it is', async () => {
+    const reason = new DOMException('the user has seen enough', 'AbortError')
+    const db = await open(directory)
+    await db.transaction(tx => {
+      for (let i = 0; i < 20_000; i++) tx.put(shiftsIn(db), [i, 'early'], i)
+    })
+    const onProgress = (): never => {
+      throw reason
+    }
+    expect(await failureOf(() => db.check({ onProgress }))).toBe(reason)
+    await db.close()
+    expect(await failureOf(() => check(directory, { onProgress }))).toBe(reason)
+    expect(await check(directory)).toMatchObject({ sound: true })
+  })
+
   test('that is open is not checked from outside, and what is none is refused', async () => {
     const db = await open(directory)
     expect(await failureOf(() => check(directory))).toMatchObject({ code: 'LOCKED' })
