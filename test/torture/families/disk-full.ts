@@ -81,7 +81,10 @@ async function underSizeLimit(round: Round): Promise<void> {
   else if (refusal === 'X {"code":"DISK_FULL"}') await reads(round, writer)
   if (chance.is(0.5) && !writer.hasEnded) {
     writer.send('close')
-    round.endedWell(await writer.endsWithin(patienceMs), 'a writer, closing where files may not grow,')
+    const ending = await writer.endsWithin(patienceMs)
+    // What is in the log could not be brought into the row file, and whoever closes is told.
+    if (ending?.code === 1 && ending.complaint.includes("code: 'POISONED'")) round.count('closed with POISONED')
+    else round.endedWell(ending, 'a writer, closing where files may not grow,')
   } else await writer.kill()
   round.count('writers whose files could not grow')
   const others = writer.lines.filter(line => line.startsWith('X ') && !/"code":"(DISK_FULL|POISONED)"/.test(line))
