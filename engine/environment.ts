@@ -60,3 +60,8 @@ export const systemEnvironment: Environment = {
     return () => clearImmediate(immediate)
   },
 }
+
+const unreadable: ReadonlySet<unknown> = new Set(['EIO', 'EBADMSG', 'EUCLEAN', 'EREMOTEIO'])
+
+/** Whether a read failed because the disk does not give what it holds: damage, and not a mistake. */
+export const isUnreadable = (error: unknown): boolean => error instanceof Error && 'code' in error && unreadable.has(error.code)

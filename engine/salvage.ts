@@ -2,7 +2,7 @@
 import { basename, dirname, join, resolve, sep } from 'node:path'
 import { tablePrefix } from './encoding/keys.js'
 import type { KeyElementType } from './encoding/key-elements.js'
-import { systemEnvironment, type Environment, type Files } from './environment.js'
+import { isUnreadable, systemEnvironment, type Environment, type Files } from './environment.js'
 import { StorageError, UsageError } from './errors.js'
 import { defaultLimits, type Limits } from './limits.js'
 import { nameKey, SalvagedTables, type SalvagedEntry } from './salvaged-tables.js'
@@ -85,28 +85,38 @@ async function salvageOwned(path: string, out: string, options: SalvageOptions, 
   const { files } = environment
   const source = remainsIn(path, files)
   assertApart(source.path, out, files)
-  const lock = new OwnerLock(source.ownerPath, files)
+  const lock = new OwnerLock(source.ownerPath, files, 'shared if need be')
   try {
-    const markerProblem = problemOfMarker(source)
-    if (markerProblem === undefined) lock.lockMarker(source.markerPath)
-    const isNew = files.lstatSync(out, { throwIfNoEntry: false }) === undefined
+    const markerProblem = problemOfMarker(source, files)
+    if (isFile(source.markerPath, files)) lock.lockMarker(source.markerPath)
+    const isNew = files.mkdirSync(out, { recursive: true, mode: 0o700 }) !== undefined
     const target = Directory.prepare(out, files)
     const targetLock = new OwnerLock(target.ownerPath, files)
     try {
-      const tables = new SalvagedTables()
-      const work = new Salvage({ source, target, environment, limits, meaning: tables, onProgress: options.onProgress })
-      if (markerProblem !== undefined) work.find({ part: 'marker', problem: markerProblem })
-      const salvaged = await work.run()
-      for (const id of tables.synthesized) work.find({ part: 'catalog', key: asKey(tablePrefix(id)), problem: 'its entry in the catalog is lost: the name is new, the key types are those of its rows' })
-      return reportOf(work, salvaged, tables)
-    } catch (error) {
-      discard(target, isNew, files)
-      throw error
+      // Somebody may have made a database there meanwhile.
+      assertNothingIn(out, files, [basename(target.ownerPath)])
+      return await discardingUnlessDone(target, isNew, files, async () => {
+        const tables = new SalvagedTables()
+        const work = new Salvage({ source, target, environment, limits, meaning: tables, onProgress: options.onProgress })
+        if (markerProblem !== undefined) work.find({ part: 'marker', problem: markerProblem })
+        const salvaged = await work.run()
+        for (const id of tables.synthesized) work.find({ part: 'catalog', key: asKey(tablePrefix(id)), problem: 'its entry in the catalog is lost: the name is new, the key types are those of its rows' })
+        return reportOf(work, salvaged, tables)
+      })
     } finally {
       targetLock.release()
     }
   } finally {
     lock.release()
+  }
+}
+
+async function discardingUnlessDone<T>(target: Directory, isNew: boolean, files: Files, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    discard(target, isNew, files)
+    throw error
   }
 }
 
@@ -120,23 +130,42 @@ function remainsIn(path: string, files: Files): Directory {
 }
 
 /** What is wrong with the marker, if anything is. Throws `FORMAT_TOO_NEW`. */
-function problemOfMarker(directory: Directory): string | undefined {
+function problemOfMarker(directory: Directory, files: Files): string | undefined {
+  const missing = `${directory.markerPath} is missing, or is not the marker of a database`
   try {
+    if (!isFile(directory.markerPath, files)) return missing
     directory.assertComplete()
     return undefined
   } catch (error) {
-    if (error instanceof StorageError && error.code === 'NOT_A_DATABASE') return `${directory.markerPath} is missing, or is not the marker of a database`
+    if (error instanceof StorageError && error.code === 'NOT_A_DATABASE') return missing
+    if (isUnreadable(error)) return `${directory.markerPath} cannot be read`
     throw error
   }
 }
 
+const isFile = (path: string, files: Files): boolean => files.lstatSync(path, { throwIfNoEntry: false })?.isFile() === true
+
 /** Throws `INVALID_ARGUMENT` unless `out` is empty or does not exist, and is not in the database itself. */
 function assertApart(path: string, out: string, files: Files): void {
-  const found = files.lstatSync(out, { throwIfNoEntry: false })
-  const isEmpty = found === undefined || (files.lstatSync(files.realpathSync(out)).isDirectory() && files.readdirSync(out).length === 0)
-  if (!isEmpty) throw new UsageError('INVALID_ARGUMENT', `${out} is not empty. Give an empty directory, or a path that does not exist yet, for the new database.`)
+  if (files.lstatSync(out, { throwIfNoEntry: false }) !== undefined) assertNothingIn(out, files, [])
   if (`${realPathOf(out, files)}${sep}`.startsWith(`${path}${sep}`)) throw new UsageError('INVALID_ARGUMENT', `${out} lies in ${path}, which is not to be changed. Give a place beside it.`)
 }
+
+/** Throws `INVALID_ARGUMENT` unless `out` is a directory with nothing in it but `names`. */
+function assertNothingIn(out: string, files: Files, names: readonly string[]): void {
+  let others: readonly string[]
+  try {
+    others = files.readdirSync(out).filter(name => !names.includes(name))
+  } catch (error) {
+    // A file, or a link that leads nowhere.
+    if (!notADirectory.has((error as NodeJS.ErrnoException).code)) throw error
+    throw new UsageError('INVALID_ARGUMENT', `${out} is no directory. ${whatToGive}`, { cause: error })
+  }
+  if (others.length > 0) throw new UsageError('INVALID_ARGUMENT', `${out} is not empty. ${whatToGive}`)
+}
+
+const notADirectory: ReadonlySet<unknown> = new Set(['ENOTDIR', 'ENOENT', 'ELOOP'])
+const whatToGive = 'Give an empty directory, or a path that does not exist yet, for the new database.'
 
 /** Of a path whose end need not exist. */
 function realPathOf(path: string, files: Files): string {
@@ -145,11 +174,12 @@ function realPathOf(path: string, files: Files): string {
   return join(realPathOf(dirname(whole), files), basename(whole))
 }
 
-/** Removes what was begun. Where that fails, it is left without a marker. */
-function discard(target: Directory, isNew: boolean, files: Files): void {
+/** Removes what was begun, and nothing else that somebody may have put there. Where that fails, it is left without a marker. */
+function discard({ path, markerPath, rowsPath, newRowsPath, logPath, ownerPath }: Directory, isNew: boolean, files: Files): void {
   try {
-    if (isNew) files.rmSync(target.path, { recursive: true, force: true })
-    else for (const name of files.readdirSync(target.path)) files.rmSync(join(target.path, name), { recursive: true, force: true })
+    const own = [markerPath, `${markerPath}.new`, rowsPath, `${rowsPath}-lock`, newRowsPath, `${newRowsPath}-lock`, logPath, ownerPath]
+    for (const one of own) files.rmSync(one, { recursive: true, force: true })
+    if (isNew && files.readdirSync(path).length === 0) files.rmSync(path, { recursive: true })
   } catch {
     // As said above.
   }

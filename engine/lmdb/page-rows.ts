@@ -2,20 +2,29 @@
  * Reads the rows of a row file that may be damaged, page by page in JavaScript: on damaged pages the native library may end the process. Gives what can be relied on, and says of
  * everything else where it is and between which keys.
  *
- *   D-1  A row is given only where its checksum holds, in a page that is not free and says itself that it lies where it lies.
+ *   D-1  A row is given only where its checksum holds, in a page that is not free and says itself that it lies where it lies. So do the pages of a long value, which belong to one row
+ *        and say the transaction that it says.
  *   D-2  A page that is reached is read at the place between its neighbours: a row outside of it is not given but named, for it may be one that was replaced or deleted long ago.
  *   D-3  A page that no tree reaches, because what was above it is damaged, is read only where the free list is sound: in a sound file every page is in use or free (G-2), so it is in use.
+ *        A list that lacks pages has no finding of its own; but with the pages that the records of both trees count it is not all of the file.
  *        Where its keys overlap with those of another page it is not, for one of the two is outdated.
  */
 import { decodeRow } from '../encoding/rows.js'
 import type { Files } from '../environment.js'
 import { asKey, successor, type CommitTs, type Key } from '../../isolation/types.js'
 import { PageWalk, pageUse, type WalkProgress } from './page-walk.js'
-import { branchFlag, childOf, flagsOf, headerSizeBytes, keyCountOf, leafFlag, metaPages, nodeOf, numberOf, transactionOf, valueOf, type Node } from './pages.js'
+import { branchFlag, childOf, flagsOf, headerSizeBytes, isBeginningOf, keyCountOf, leafFlag, metaPages, nodeOf, numberOf, transactionOf, valueOf, type LongValue, type Node } from './pages.js'
+import type { TreeRecord } from './row-file-check.js'
 import { nodesOf, PageReader, type RowFileState } from './row-file-states.js'
 
 /** A tree of the largest file has fewer levels. */
 const depthMax = 32
+/** In a leaf that nothing leads to a long value is read three times. */
+const readsOfLongValuesMax = 4
+/** A use of a page besides `pageUse`: it is of a long value that a leaf names to which nothing leads. */
+const namedByOrphan = 3
+/** How many pages are looked at between two chances for others to work. */
+const slicePages = 64
 
 export interface PageRow {
   readonly key: Key
@@ -49,7 +58,7 @@ interface ReadNode {
   readonly row: PageRow | undefined
   readonly problem: string
   /** The pages of its long value. */
-  readonly long: { readonly first: number; readonly length: number } | undefined
+  readonly long: LongValue | undefined
 }
 
 /** A leaf that nothing leads to. Its rows are read again when they are taken: there may be many such pages. */
@@ -74,6 +83,8 @@ export class PageRows {
   /** Pages of the tree were refused because the free list has them: one of the two is wrong. */
   #conflicts = 0
   #freeListIsSound = false
+  /** Of long values, that may still be read: damaged leaves may name the same ones over and over. */
+  #longPagesLeft: number
   #findings = 0
   #seen = 0
 
@@ -84,6 +95,7 @@ export class PageRows {
     this.state = state
     this.#pages = new PageReader(files, fd, state.pageSizeBytes)
     this.#uses = new Uint8Array(Math.max(state.lastPage + 1, state.presentPages))
+    this.#longPagesLeft = readsOfLongValuesMax * state.presentPages
   }
 
   /** Whether there is a way to rows: from the page that everything hangs on, or without it. After `readFreeList`. */
@@ -95,10 +107,12 @@ export class PageRows {
   /** Comes before all else. */
   *readFreeList(): Generator<WalkProgress, void> {
     const { state } = this
-    const { uses, findings, problems } = yield* new PageWalk(this.#files, this.#fd, { ...state, lastPage: this.#uses.length - 1 }).readFreeList()
+    const { uses, free, findings, problems } = yield* new PageWalk(this.#files, this.#fd, { ...state, lastPage: this.#uses.length - 1 }).readFreeList()
     this.#uses = uses
-    this.#freeListIsSound = problems === 0 && state.knowsFreeList
+    const known = metaPages + pagesIn(state.rows) + pagesIn(state.free) + free
+    this.#freeListIsSound = problems === 0 && state.knowsFreeList && known === state.lastPage + 1
     for (const { page, problem } of findings) this.#find({ page, problem })
+    if (problems === 0 && state.knowsFreeList && !this.#freeListIsSound) this.#find({ page: state.free.root ?? 0, problem: `should be the root of a free list with which ${state.lastPage + 1} pages are in use or free, and ${known} are` })
     if (!this.#freeListIsSound) this.#find({ page: state.free.root ?? 0, problem: 'should be the root of the free list, which is damaged or not known: no page that is in no tree can be relied on' })
   }
 
@@ -117,7 +131,7 @@ export class PageRows {
   /** The rows of pages that something damaged keeps from being reached (D-3). `isTaken` says whether rows were found between two keys, both included. */
   *readOrphans(isTaken: (lo: Key, hi: Key) => boolean): Generator<PageOfRows, void> {
     const { lastPage, presentPages, rows } = this.state
-    if (!this.#freeListIsSound) return this.#countUnread()
+    if (!this.#freeListIsSound) return yield* this.#countUnread()
     const orphans: Orphan[] = []
     const others: number[] = []
     for (let page = metaPages; page <= Math.min(lastPage, presentPages - 1); page++) {
@@ -145,10 +159,11 @@ export class PageRows {
   }
 
   /** Where the tree has lost something and the free list cannot tell what is current: how much there would be to look through. */
-  #countUnread(): void {
+  *#countUnread(): Generator<PageOfRows, void> {
     const { presentPages } = this.state
     let leaves = 0
     for (let page = metaPages; this.#lost.size > 0 && page < presentPages; page++) {
+      if (page % slicePages === 0) yield { rows: [], seen: page, pages: presentPages }
       if (this.#uses[page] !== pageUse.unseen) continue
       const one = this.#read(page)
       if (typeof one !== 'string' && flagsOf(one) === leafFlag) leaves++
@@ -209,7 +224,7 @@ export class PageRows {
         this.#find({ page, problem: why ?? problem, ...(key !== undefined && { key }) })
         continue
       }
-      this.#claimLong(long)
+      this.#claimLong(long, pageUse.inTree)
       rows.push(row)
     }
     return rows
@@ -220,12 +235,12 @@ export class PageRows {
     const rows = (this.#nodesAt(number) ?? []).filter(({ row }) => row !== undefined)
     const [lo, hi] = [rows[0]?.key, rows.at(-1)?.key]
     if (lo === undefined || hi === undefined) return undefined
-    for (const { long } of rows) this.#claimLong(long)
+    for (const { long } of rows) this.#claimLong(long, namedByOrphan)
     return { page: number, rows: rows.length, lo, hi }
   }
 
-  #claimLong(long: ReadNode['long']): void {
-    if (long !== undefined) this.#uses.fill(pageUse.inTree, long.first, long.first + long.length)
+  #claimLong(long: ReadNode['long'], use: typeof pageUse.inTree | typeof namedByOrphan): void {
+    if (long !== undefined) this.#uses.fill(use, long.first, long.first + long.length)
   }
 
   #nodesAt(number: number): ReadNode[] | undefined {
@@ -246,13 +261,27 @@ export class PageRows {
     const value = valueOf(page, node)
     if (value.is === 'wrong') return { ...none, key, problem: `its page ${value.problem}` }
     if (value.is === 'here') return { ...none, key, ...decoded(key, value.bytes) }
+    const pages = this.#readLong(value)
+    if (typeof pages === 'string') return { ...none, key, problem: `its value should be on ${value.length} pages from ${value.first} on, which ${pages}` }
+    return { key, ...decoded(key, pages.subarray(headerSizeBytes, headerSizeBytes + value.sizeBytes)), long: value }
+  }
+
+  /** The pages of a long value, or why they are none. */
+  #readLong(value: LongValue): Buffer | string {
     const { first, length, sizeBytes } = value
-    const needed = Math.ceil((headerSizeBytes + sizeBytes) / this.state.pageSizeBytes)
-    const isFree = length === needed && this.#uses.subarray(first, first + length).includes(pageUse.isFree)
-    if (isFree) this.#conflicts++
-    const pages = length === needed && !isFree ? this.#pages.read(first, length) : undefined
-    if (pages === undefined) return { ...none, key, problem: `its value should be on ${length} pages from ${first} on, which ${isFree ? 'are free' : 'cannot be read'}` }
-    return { key, ...decoded(key, pages.subarray(headerSizeBytes, headerSizeBytes + sizeBytes)), long: { first, length } }
+    if (length !== Math.ceil((headerSizeBytes + sizeBytes) / this.state.pageSizeBytes)) return 'are more than it takes'
+    const uses = this.#uses.subarray(first, first + length)
+    if (uses.includes(pageUse.isFree)) {
+      this.#conflicts++
+      return 'are free'
+    }
+    if (uses.includes(pageUse.inTree)) return 'are in use elsewhere'
+    const beginning = this.#pages.read(first)
+    if (beginning === undefined) return 'cannot be read'
+    if (!isBeginningOf(beginning, value)) return 'hold something else'
+    if (this.#longPagesLeft < length) return 'were not read: too many rows name the same ones'
+    this.#longPagesLeft -= length
+    return this.#pages.read(first, length) ?? 'cannot be read'
   }
 
   /** A page for a place in the tree, or why it is none. */
@@ -285,6 +314,8 @@ export class PageRows {
     this.#onFinding(finding)
   }
 }
+
+const pagesIn = ({ branchPages, leafPages, overflowPages }: TreeRecord): number => branchPages + leafPages + overflowPages
 
 const latin1 = (bytes: Buffer): Key => asKey(bytes.toString('latin1'))
 

@@ -6,8 +6,8 @@
  *   G-2  A page is used by one tree at one place, or is free. What is neither was lost.
  *   G-3  Keys ascend, within a page and between what the pages above say of it.
  */
-import type { Files } from '../environment.js'
-import { branchFlag, childOf, flagsOf, freeSpaceOf, headerSizeBytes, keyCountOf, leafFlag, lengthOf, metaPages, nodeOf, numberOf, overflowFlag, transactionOf, valueOf, type Node } from './pages.js'
+import { isUnreadable, type Files } from '../environment.js'
+import { branchFlag, childOf, flagsOf, freeSpaceOf, headerSizeBytes, isBeginningOf, keyCountOf, leafFlag, metaPages, nodeOf, numberOf, transactionOf, valueOf, type Node } from './pages.js'
 import type { RowFileMeta, TreeRecord } from './row-file-check.js'
 
 const slicePages = 64
@@ -36,6 +36,8 @@ export interface PageAudit {
 export interface FreeList {
   /** Of each page, whether it is free (`pageUse.isFree`), one of the free list's own (`inTree`), or neither (`unseen`). */
   readonly uses: Uint8Array
+  /** Pages that it lists. */
+  readonly free: number
   readonly findings: readonly Finding[]
   readonly problems: number
 }
@@ -98,7 +100,7 @@ export class PageWalk {
   /** Reads the free list only. What it says is worth something where nothing was found in it. */
   *readFreeList(): Generator<WalkProgress, FreeList> {
     yield* this.#walkFreeList()
-    return { uses: this.#seen, findings: this.#findings, problems: this.#problems }
+    return { uses: this.#seen, free: this.#free, findings: this.#findings, problems: this.#problems }
   }
 
   *#walkFreeList(): Generator<WalkProgress, void> {
@@ -176,7 +178,7 @@ export class PageWalk {
     const pages = this.#take(first, length, `a long value of the ${tree.name}`)
     if (pages === undefined) return
     tree.counted.overflowPages += length
-    if (flagsOf(pages) !== overflowFlag || lengthOf(pages) !== length) return this.#find(first, 'is not the beginning of the long value that should be there')
+    if (!isBeginningOf(pages, value)) return this.#find(first, 'is not the beginning of the long value that should be there')
     tree.onValue?.(first, pages.subarray(headerSizeBytes, headerSizeBytes + sizeBytes))
   }
 
@@ -192,9 +194,10 @@ export class PageWalk {
       const length = word < 0 ? -word : 1
       const first = word < 0 ? Number(words[++i] ?? -1n) : word
       if (first < metaPages || first + length > this.#meta.lastPage + 1) {
-        this.#find(holder, `lists pages ${first} to ${first + length - 1} as free, which are not in the file`)
+        this.#find(holder, () => `lists pages ${first} to ${first + length - 1} as free, which are not in the file`)
         continue
       }
+      if (this.#free + length > this.#meta.lastPage + 1) return this.#find(holder, 'lists more pages as free than there are')
       for (let page = first; page < first + length; page++) this.#mark(page, isFree, 'the free list')
       this.#free += length
     }
@@ -212,8 +215,9 @@ export class PageWalk {
     if (!isNew) return undefined
     this.#reachable += length
     const bytes = Buffer.allocUnsafe(length * pageSizeBytes)
-    if (this.#files.readSync(this.#fd, bytes, 0, bytes.length, first * pageSizeBytes) < bytes.length) {
-      this.#find(first, `is named by ${by}, and the file ends before it does`)
+    const problem = this.#read(bytes, first)
+    if (problem !== undefined) {
+      this.#find(first, `is named by ${by}, and ${problem}`)
       return undefined
     }
     const written = transactionOf(bytes)
@@ -223,18 +227,30 @@ export class PageWalk {
     return undefined
   }
 
+  /** Returns why it cannot, if it cannot. */
+  #read(bytes: Buffer, first: number): string | undefined {
+    try {
+      const isWhole = this.#files.readSync(this.#fd, bytes, 0, bytes.length, first * this.#meta.pageSizeBytes) === bytes.length
+      return isWhole ? undefined : 'the file ends before it does'
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      return 'cannot be read'
+    }
+  }
+
   /** Returns false where the page is in use already. */
   #mark(page: number, as: typeof inTree | typeof isFree, by: string): boolean {
     const was = this.#seen[page]
     this.#seen[page] = as
     if (was === unseen) return true
-    this.#find(page, `is in ${by}, and ${was === isFree ? 'in the free list' : 'in a tree'} already`)
+    this.#find(page, () => `is in ${by}, and ${was === isFree ? 'in the free list' : 'in a tree'} already`)
     return false
   }
 
-  #find(page: number, problem: string): void {
+  /** A damaged list makes millions of problems: one that is only counted is not put into words. */
+  #find(page: number, problem: string | (() => string)): void {
     this.#problems++
-    if (this.#findings.length < findingsMax) this.#findings.push({ page, problem })
+    if (this.#findings.length < findingsMax) this.#findings.push({ page, problem: typeof problem === 'string' ? problem : problem() })
   }
 }
 

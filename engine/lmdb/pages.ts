@@ -1,4 +1,4 @@
-/** How LMDB lays out a page (`mdb.c` in the package): what its head says, where its nodes are, what a free list's value lists. Pure; nothing outside the given bytes is read, whatever they say. */
+/** How LMDB lays out a page (`mdb.c` in the package): what its head says, where its nodes are, where a long value is. Pure; nothing outside the given bytes is read, whatever they say. */
 export const headerSizeBytes = 24
 export const nodeHeaderSizeBytes = 8
 /** Pages before the first that a tree may use. */
@@ -9,6 +9,8 @@ export const overflowFlag = 0x04
 const bigDataFlag = 0x01
 /** Of a long value as its node names it: first page, transaction, number of pages. */
 const longValueSizeBytes = 24
+/** Four times the longest value of a row. As a list of free pages it names more than thirty million. */
+const valueMaxSizeBytes = 256 * 1_024 * 1_024
 
 /** A key of a page and where its node is. */
 export interface Node {
@@ -16,10 +18,21 @@ export interface Node {
   readonly key: Buffer
 }
 
+/** A value in pages of its own, as its node names it. */
+export interface LongValue {
+  readonly is: 'long'
+  readonly first: number
+  /** Of the transaction that wrote it. */
+  readonly transaction: number
+  /** In pages. */
+  readonly length: number
+  readonly sizeBytes: number
+}
+
 /** A node's value: in the page; or in pages of its own; or neither. */
 export type NodeValue =
   | { readonly is: 'here'; readonly bytes: Buffer }
-  | { readonly is: 'long'; readonly first: number; readonly length: number; readonly sizeBytes: number }
+  | LongValue
   | { readonly is: 'wrong'; readonly problem: string }
 
 export const numberOf = (page: Buffer): bigint => page.readBigUInt64LE(0)
@@ -58,8 +71,13 @@ export function valueOf(page: Buffer, { at, key }: Node): NodeValue {
   }
   if (flags !== bigDataFlag || start + longValueSizeBytes > page.length) return { is: 'wrong', problem: `has a node with flags ${flags}` }
   const first = Number(page.readBigUInt64LE(start))
+  const transaction = Number(page.readBigUInt64LE(start + 8))
   const length = Number(page.readBigUInt64LE(start + 16))
   const needed = Math.ceil((headerSizeBytes + sizeBytes) / page.length)
-  if (length < needed) return { is: 'wrong', problem: `has a value of ${sizeBytes} bytes in ${length} pages` }
-  return { is: 'long', first, length, sizeBytes }
+  if (length < needed || length * page.length > valueMaxSizeBytes) return { is: 'wrong', problem: `has a value of ${sizeBytes} bytes in ${length} pages` }
+  return { is: 'long', first, transaction, length, sizeBytes }
 }
+
+/** Whether a page is the first of a long value, of the transaction that its node names: another one may have been written there before, or after. */
+export const isBeginningOf = (page: Buffer, { first, transaction, length }: LongValue): boolean =>
+  numberOf(page) === BigInt(first) && flagsOf(page) === overflowFlag && lengthOf(page) === length && transactionOf(page) === transaction

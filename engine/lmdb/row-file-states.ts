@@ -5,10 +5,13 @@
  *   T-1  A meta page is believed only where a root that it names bears its transaction: every transaction writes both roots anew, and a meta page has no checksum.
  *   T-2  A root that no meta page names is one only if no page of its transaction names it, if its tree begins with the catalog, and if the metadata row is in it. Only the newest of them is taken:
  *        pages of older states have been used again.
+ *
+ * Memory: two bytes for each page of the file, while a root is looked for.
  */
 import { decodeRow } from '../encoding/rows.js'
-import type { Files } from '../environment.js'
+import { isUnreadable, type Files } from '../environment.js'
 import { asKey } from '../../isolation/types.js'
+import type { WalkProgress } from './page-walk.js'
 import { branchFlag, childOf, flagsOf, keyCountOf, leafFlag, metaPages, nodeOf, numberOf, transactionOf, valueOf, type Node } from './pages.js'
 import { metadataKey } from './row-file.js'
 import { readMetaPage, type RowFileMeta, type TreeRecord } from './row-file-check.js'
@@ -21,6 +24,9 @@ const emptyTree: TreeRecord = { depth: 0, branchPages: 0, leafPages: 0, overflow
 
 /** A tree of the largest file has fewer levels. */
 const depthMax = 32
+/** Of how many transactions roots are looked for, from the newest down: beyond the newest there is the one that was being written, and what a flipped bit makes of a number. */
+const candidatesMax = 8
+const slicePages = 64
 
 export interface RowFileState extends RowFileMeta {
   /** The free list named is that of this state. */
@@ -58,13 +64,14 @@ export class PageReader {
     try {
       return this.#files.readSync(this.#fd, bytes, 0, bytes.length, first * this.pageSizeBytes) === bytes.length ? bytes : undefined
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+      if (!isUnreadable(error)) throw error
       return undefined
     }
   }
 }
 
-export function findStates(files: Files, fd: number): StatesFound {
+/** Yields every few pages where it has to look at all of them. */
+export function* findStates(files: Files, fd: number): Generator<WalkProgress, StatesFound> {
   const problems: string[] = []
   const metas = readMetas(files, fd, problems)
   const states: RowFileState[] = []
@@ -75,18 +82,17 @@ export function findStates(files: Files, fd: number): StatesFound {
     else problems.push(state)
   }
   states.sort((a, b) => b.transaction - a.transaction)
-  if (states.length === 2) return { states: states.map((state, i) => ({ ...withRoot(state, files, fd, problems), mayBeOutdated: i > 0 })), problems }
-  // A damaged meta page may have been the newest one.
   const [left] = states
-  const found = rootsAmongPages(files, fd, left?.pageSizeBytes).filter(({ transaction }) => transaction > (left?.transaction ?? 0))
-  const [newest, another] = found
-  if (newest !== undefined && newest.transaction !== another?.transaction) {
+  if (states.length === 2) return { states: yield* withRoots(states, left, files, fd, problems), problems }
+  // A damaged meta page may have been the newest one.
+  const newest = yield* newestAmongPages(files, fd, left)
+  if (newest !== undefined) {
     problems.push(`the state of transaction ${newest.transaction}, whose meta page is damaged, was found among the pages`)
     return { states: [newest, ...states.map(state => ({ ...state, mayBeOutdated: true }))], problems }
   }
   if (left === undefined) problems.push('no meta page can be relied on, and no root of a tree was found')
   else problems.push(`the state of transaction ${left.transaction} was read; it is the last one if the damaged meta page was the older one`)
-  return { states: states.map(state => ({ ...withRoot(state, files, fd, problems), mayBeOutdated: true })), problems }
+  return { states: yield* withRoots(states, undefined, files, fd, problems), problems }
 }
 
 function readMetas(files: Files, fd: number, problems: string[]): Omit<RowFileMeta, 'presentPages'>[] {
@@ -94,7 +100,7 @@ function readMetas(files: Files, fd: number, problems: string[]): Omit<RowFileMe
     try {
       return readMetaPage(files, fd, at)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
+      if (!isUnreadable(error)) throw error
       return undefined
     }
   }
@@ -123,14 +129,20 @@ function stateOf(meta: RowFileMeta, pages: PageReader): RowFileState | string {
   return `${who} names trees that are not of this transaction`
 }
 
-/** The state with the root of its rows where the meta page names none that can be read. */
-function withRoot(state: RowFileState, files: Files, fd: number, problems: string[]): RowFileState {
-  const { root } = state.rows
-  if (root === undefined || isRootOf(root, state.transaction, new PageReader(files, fd, state.pageSizeBytes))) return state
-  const found = rootsAmongPages(files, fd, state.pageSizeBytes).filter(({ transaction }) => transaction === state.transaction)
-  if (found.length !== 1) return state
-  problems.push(`the meta page of transaction ${state.transaction} names page ${root} as root of the rows, which is none; page ${found[0]!.rows.root} is`)
-  return { ...state, rows: { ...state.rows, root: found[0]!.rows.root } }
+/** The states, of which only `newest` is known to be the last one, with the roots of their rows where the meta pages name none that can be read. */
+function* withRoots(states: readonly RowFileState[], newest: RowFileState | undefined, files: Files, fd: number, problems: string[]): Generator<WalkProgress, RowFileState[]> {
+  const found: RowFileState[] = []
+  for (const state of states) found.push({ ...(yield* withRoot(state, new PageReader(files, fd, state.pageSizeBytes), problems)), mayBeOutdated: state !== newest })
+  return found
+}
+
+function* withRoot(state: RowFileState, pages: PageReader, problems: string[]): Generator<WalkProgress, RowFileState> {
+  const { rows, transaction } = state
+  if (rows.root === undefined || isRootOf(rows.root, transaction, pages)) return state
+  const root = (yield* rootsAmongPages(pages, [transaction])).get(transaction)
+  if (root === undefined) return state
+  problems.push(`the meta page of transaction ${transaction} names page ${rows.root} as root of the rows, which is none; page ${root} is`)
+  return { ...state, rows: { ...rows, root } }
 }
 
 function isRootOf(root: number, transaction: number, pages: PageReader): boolean {
@@ -138,40 +150,85 @@ function isRootOf(root: number, transaction: number, pages: PageReader): boolean
   return page !== undefined && numberOf(page) === BigInt(root) && transactionOf(page) === transaction
 }
 
-/** T-2, the newest first. Without a page size that with the most pages in their places is taken. */
-function rootsAmongPages(files: Files, fd: number, pageSizeBytes: number | undefined): RowFileState[] {
-  const sizes = pageSizeBytes === undefined ? pageSizes : [pageSizeBytes]
-  const { pages, found } = sizes.map(size => pagesOfTrees(new PageReader(files, fd, size))).reduce((best, one) => (one.found.size > best.found.size ? one : best))
-  const named = new Map<number, Set<number>>()
-  for (const { transaction, children } of found.values()) {
-    const ofTransaction = named.get(transaction) ?? new Set()
-    for (const child of children) ofTransaction.add(child)
-    named.set(transaction, ofTransaction)
+/** The newest state of which a root is among the pages, if it is newer than `left`. Without a page size that with the most pages in their places is taken. */
+function* newestAmongPages(files: Files, fd: number, left: RowFileState | undefined): Generator<WalkProgress, RowFileState | undefined> {
+  let best: { readonly pages: PageReader; readonly inPlace: number; readonly newest: readonly number[] } | undefined
+  for (const size of left === undefined ? pageSizes : [left.pageSizeBytes]) {
+    const pages = new PageReader(files, fd, size)
+    const one = yield* newestTransactions(pages)
+    if (best === undefined || one.inPlace > best.inPlace) best = { pages, ...one }
   }
-  const roots = [...found].filter(([root, { transaction }]) => !named.get(transaction)!.has(root) && holdsWholeTree(root, pages)).map(([root, { transaction }]) => ({ root, transaction }))
+  const { pages, newest } = best!
+  const roots = yield* rootsAmongPages(pages, newest.filter(transaction => transaction > (left?.transaction ?? 0)))
+  const transaction = Math.max(...roots.keys())
+  const root = roots.get(transaction)
+  if (root === undefined) return undefined
+  const { pageSizeBytes, presentPages } = pages
+  const known = { knowsFreeList: false, knowsCounts: false, mayBeOutdated: false }
+  return { pageSizeBytes, lastPage: presentPages - 1, presentPages, transaction, rows: { ...emptyTree, root }, free: emptyTree, ...known }
+}
+
+/** Of the pages that look like those of a tree in their places: how many there are, and the newest transactions among them. */
+function* newestTransactions(pages: PageReader): Generator<WalkProgress, { readonly inPlace: number; readonly newest: readonly number[] }> {
+  let inPlace = 0
+  let newest: readonly number[] = []
+  for (const [, page] of pagesOfTrees(pages)) {
+    if (page === undefined) {
+      yield { seen: inPlace, pages: pages.presentPages }
+      continue
+    }
+    inPlace++
+    const transaction = transactionOf(page)
+    if (!newest.includes(transaction) && (newest.length < candidatesMax || transaction > newest.at(-1)!)) newest = [...newest, transaction].toSorted((a, b) => b - a).slice(0, candidatesMax)
+  }
+  return { inPlace, newest }
+}
+
+/** T-2, by transaction: its root, or undefined where several pages could be. Of these transactions only, eight at most. */
+function* rootsAmongPages(pages: PageReader, transactions: readonly number[]): Generator<WalkProgress, ReadonlyMap<number, number | undefined>> {
+  const roots = new Map<number, number | undefined>()
+  if (transactions.length === 0) return roots
   const { presentPages } = pages
+  /** Of each page, the transaction among these, counted from 1; and a bit for each of them of which a branch names it. */
+  const transactionOfPage = new Uint8Array(presentPages)
+  const namedBy = new Uint8Array(presentPages)
+  for (const [number, page] of pagesOfTrees(pages)) {
+    if (page === undefined) {
+      yield { seen: number, pages: presentPages }
+      continue
+    }
+    const i = transactions.indexOf(transactionOf(page))
+    const nodes = i < 0 ? undefined : nodesOf(page)
+    if (nodes === undefined) continue
+    transactionOfPage[number] = i + 1
+    if (flagsOf(page) === branchFlag) for (const node of nodes) namedBy[childOf(page, node)]! |= 1 << i
+  }
+  for (const [page, one] of transactionOfPage.entries()) {
+    if (one === 0 || (namedBy[page]! & (1 << (one - 1))) !== 0) continue
+    yield { seen: page, pages: presentPages }
+    if (!holdsWholeTree(page, pages)) continue
+    const transaction = transactions[one - 1]!
+    roots.set(transaction, roots.has(transaction) ? undefined : page)
+  }
   return roots
-    .toSorted((a, b) => b.transaction - a.transaction)
-    .map(({ root, transaction }) => ({
-      pageSizeBytes: pages.pageSizeBytes,
-      lastPage: presentPages - 1,
-      presentPages,
-      transaction,
-      rows: { ...emptyTree, root },
-      free: emptyTree,
-      knowsFreeList: false,
-      knowsCounts: false,
-      mayBeOutdated: false,
-    }))
+}
+
+/** The branches and leaves that lie in their places, with their numbers; and every few pages nothing, so that others may work. */
+function* pagesOfTrees(pages: PageReader): Generator<readonly [number: number, page: Buffer | undefined], void> {
+  for (let number = metaPages; number < pages.presentPages; number++) {
+    if (number % slicePages === 0) yield [number, undefined]
+    const page = pages.read(number)
+    if (page !== undefined && numberOf(page) === BigInt(number) && keyCountOf(page) !== undefined && (flagsOf(page) === branchFlag || flagsOf(page) === leafFlag)) yield [number, page]
+  }
 }
 
 /** Whether the tree below a page begins with the catalog, or is empty, and has the metadata row (T-2). */
 function holdsWholeTree(root: number, pages: PageReader): boolean {
   const first = leafFor('', root, pages)?.nodes[0]
+  if (first === undefined || !(first.key[0] === 0 || first.key[0] === 0xff)) return false
   const last = leafFor(metadataKey, root, pages)
-  if (first === undefined || last === undefined || !(first.key[0] === 0 || first.key[0] === 0xff)) return false
-  const node = last.nodes.find(({ key }) => key.toString('latin1') === metadataKey)
-  const value = node && valueOf(last.page, node)
+  const node = last?.nodes.find(({ key }) => key.toString('latin1') === metadataKey)
+  const value = node && valueOf(last!.page, node)
   if (value?.is !== 'here') return false
   try {
     decodeRow(metadataKey, value.bytes)
@@ -191,23 +248,6 @@ function leafFor(key: string, root: number, pages: PageReader): { readonly page:
     number = childOf(page, nodes.findLast((node, i) => i === 0 || node.key.toString('latin1') <= sought)!)
   }
   return undefined
-}
-
-interface TreePage {
-  readonly transaction: number
-  readonly children: readonly number[]
-}
-
-/** What looks like a page of a tree in its place. */
-function pagesOfTrees(pages: PageReader): { readonly pages: PageReader; readonly found: ReadonlyMap<number, TreePage> } {
-  const found = new Map<number, TreePage>()
-  for (let number = metaPages; number < pages.presentPages; number++) {
-    const page = pages.read(number)
-    const nodes = page && numberOf(page) === BigInt(number) ? nodesOf(page) : undefined
-    if (page === undefined || nodes === undefined) continue
-    found.set(number, { transaction: transactionOf(page), children: flagsOf(page) === branchFlag ? nodes.map(node => childOf(page, node)) : [] })
-  }
-  return { pages, found }
 }
 
 /** The nodes of a branch or a leaf, or undefined where it is none, or one of them is not within it. */

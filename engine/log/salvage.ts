@@ -18,10 +18,10 @@ import {
   segmentSeed,
 } from '../encoding/records.js'
 import type { LogCommit, RecordHeader, SegmentHeader } from '../encoding/records.js'
-import { openFlags, type Files } from '../environment.js'
+import { isUnreadable, openFlags, type Files } from '../environment.js'
 import { StorageError } from '../errors.js'
 import { asTs, noTs, type CommitTs } from '../../isolation/types.js'
-import { codeOf, listLog, segmentPath } from './files.js'
+import { listLog, segmentPath } from './files.js'
 import { scanLog, type DroppedTail } from './scan.js'
 
 /** Commits that were made and cannot be read; `to` is missing where nothing says how many there were. */
@@ -50,6 +50,12 @@ export interface LogPlace {
 
 /** What a disk gives or does not give at a time. */
 const blockSizeBytes = 4_096
+/** Four times what a segment can have. */
+const segmentMaxSizeBytes = 2 ** 30
+/** Bodies that their checksum refuses may overlap; in what a log ever wrote they do not. */
+const readsOfBodiesMax = 4
+/** How much is looked at between two chances for others to work. */
+const sliceSizeBytes = 1_024 * 1_024
 
 /** A segment of which something can be read. */
 interface Segment {
@@ -59,22 +65,21 @@ interface Segment {
   readonly incarnation: number
 }
 
-/** Yields every readable commit above `appliedTs`, ascending, a few at a time. Throws `FORMAT_TOO_NEW`. */
-export function* readLogRemains({ files, logDirectory, appliedTs }: LogPlace): Generator<readonly LogCommit[], LogRemains> {
-  const reading = new Reading(files, logDirectory)
-  if (files.lstatSync(logDirectory, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    reading.problems.push('the directory of the log is missing')
-    return reading.remains(appliedTs)
-  }
-  const { segments } = listLog(files, logDirectory)
+/** Yields every readable commit above `appliedTs`, ascending, a few at a time, or none. Throws `FORMAT_TOO_NEW`. */
+export function* readLogRemains(place: LogPlace): Generator<readonly LogCommit[], LogRemains> {
+  const { files, logDirectory, appliedTs } = place
+  const reading = new Reading(place)
+  const segments = reading.segments()
+  if (segments === undefined) return reading.remains(appliedTs)
   const afterTs = appliedTs ?? reading.beginningOf(segments)
   try {
     const { commits, droppedTail, clean, incarnation, highestTs } = scanLog(segments, { files, logDirectory, appliedTs: afterTs })
     yield commits
     return { problems: [], lost: [], droppedTail, clean: clean && segments.length > 0, incarnation, highestTs }
   } catch (error) {
-    if (!(error instanceof StorageError) || error.code !== 'CORRUPT') throw error
-    reading.problems.push(error.message)
+    const isDamage = isUnreadable(error) || (error instanceof StorageError && error.code === 'CORRUPT')
+    if (!isDamage) throw error
+    reading.problems.push((error as Error).message)
     yield* reading.read(segments, afterTs)
     return reading.remains()
   }
@@ -91,9 +96,17 @@ class Reading {
   #incarnation = 0
   #highestTs = 0
 
-  constructor(files: Files, logDirectory: string) {
+  constructor({ files, logDirectory }: LogPlace) {
     this.#files = files
     this.#logDirectory = logDirectory
+  }
+
+  /** Their numbers, or undefined where there is no directory that can be read. */
+  segments(): readonly number[] | undefined {
+    const found = this.#attempt(() => this.#files.lstatSync(this.#logDirectory, { throwIfNoEntry: false })?.isDirectory() === true)
+    const listing = found === true ? this.#attempt(() => listLog(this.#files, this.#logDirectory)) : undefined
+    if (listing === undefined) this.problems.push(`the directory of the log ${found === false ? 'is missing' : 'cannot be read'}`)
+    return listing?.segments
   }
 
   /** With `afterTs`, nothing was read of what came after it. */
@@ -154,7 +167,7 @@ class Reading {
       this.#expectedSequence = header.firstSequence
       this.#highestTs = Math.max(this.#highestTs, header.boundTs - 1)
     }
-    const { records, end, endIsKnown } = recordsIn(bytes, seed, incarnation)
+    const { records, end, endIsKnown } = yield* recordsIn(bytes, seed, incarnation)
     let syncedEnd = header?.bornEnd ?? 0
     for (const { record, body } of records) {
       syncedEnd = Math.max(syncedEnd, record.syncedEnd)
@@ -187,25 +200,34 @@ class Reading {
   /** The first `sizeBytes` of a segment, what the disk does not give as zeros; undefined where there is no such file. */
   #contentOf(number: number, sizeBytes: number = Infinity): Buffer | undefined {
     const path = segmentPath(this.#logDirectory, number)
-    const found = this.#files.lstatSync(path, { throwIfNoEntry: false })
+    const found = this.#attempt(() => this.#files.lstatSync(path, { throwIfNoEntry: false }))
     if (found?.isFile() !== true) return undefined
-    const content = Buffer.alloc(Math.min(sizeBytes, found.size))
-    const fd = this.#files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW)
+    const fd = this.#attempt(() => this.#files.openSync(path, openFlags.O_RDONLY | openFlags.O_NOFOLLOW))
+    if (fd === undefined) return undefined
+    const content = Buffer.alloc(Math.min(sizeBytes, found.size, segmentMaxSizeBytes))
     try {
-      for (let at = 0; at < content.length; at += blockSizeBytes) this.#readBlock(fd, content, at)
+      for (let at = 0; at < content.length; at += blockSizeBytes) this.#attempt(() => this.#files.readSync(fd, content, at, Math.min(blockSizeBytes, content.length - at), at))
     } finally {
       this.#files.closeSync(fd)
     }
     return content
   }
 
-  #readBlock(fd: number, content: Buffer, at: number): void {
+  /** Returns undefined where what should be read is damaged. */
+  #attempt<T>(read: () => T): T | undefined {
     try {
-      this.#files.readSync(fd, content, at, Math.min(blockSizeBytes, content.length - at), at)
+      return read()
     } catch (error) {
-      if (codeOf(error) !== 'EIO') throw error
+      if (!isUnreadable(error)) throw error
+      return undefined
     }
   }
+}
+
+interface FoundRecords {
+  readonly records: readonly FoundRecord[]
+  readonly end: number
+  readonly endIsKnown: boolean
 }
 
 interface FoundRecord {
@@ -215,18 +237,27 @@ interface FoundRecord {
 }
 
 /** Every record of a segment, wherever it lies, by sequence number; of two with one number a whole one comes first. `endIsKnown` says that nothing but zeros follows, and that all lie in their order. */
-function recordsIn(bytes: Buffer, seed: number, incarnation: number): { readonly records: readonly FoundRecord[]; readonly end: number; readonly endIsKnown: boolean } {
+function* recordsIn(bytes: Buffer, seed: number, incarnation: number): Generator<readonly LogCommit[], FoundRecords> {
   const records: FoundRecord[] = []
   let end = segmentHeaderSizeBytes
   let highest = -1
   let isInOrder = true
   let endIsKnown = true
+  let bodiesLeftBytes = readsOfBodiesMax * bytes.length
+  let lookedAtBytes = 0
   for (let at = segmentHeaderSizeBytes; at < bytes.length; ) {
-    const record = decodeRecordHeader(bytes, at, seed)
+    if (lookedAtBytes >= sliceSizeBytes) {
+      lookedAtBytes = 0
+      yield []
+    }
+    const found = decodeRecordHeader(bytes, at, seed)
+    const record = found?.incarnation === incarnation ? found : undefined
     const bodyAt = at + recordHeaderSizeBytes
     const body = record && bytes.subarray(bodyAt, bodyAt + record.bodySizeBytes)
-    if (record === undefined || record.incarnation !== incarnation || body === undefined || !bodyIsIntact(record, body, seed)) {
-      if (record?.incarnation === incarnation) records.push({ record, body: undefined })
+    bodiesLeftBytes -= body?.length ?? 0
+    lookedAtBytes += recordAlignmentSizeBytes + (found === undefined ? 0 : recordHeaderSizeBytes) + (body?.length ?? 0)
+    if (record === undefined || body === undefined || bodiesLeftBytes < 0 || !bodyIsIntact(record, body, seed)) {
+      if (record !== undefined) records.push({ record, body: undefined })
       if (bytes.subarray(at, at + recordAlignmentSizeBytes).some(byte => byte !== 0)) endIsKnown = false
       at += recordAlignmentSizeBytes
       continue

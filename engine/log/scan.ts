@@ -26,9 +26,9 @@ import {
   segmentSeed,
 } from '../encoding/records.js'
 import type { LogCommit, RecordHeader, SegmentHeader } from '../encoding/records.js'
-import type { Files } from '../environment.js'
+import { isUnreadable, type Files } from '../environment.js'
 import { StorageError } from '../errors.js'
-import { codeOf, SegmentReader, segmentPath } from './files.js'
+import { SegmentReader, segmentPath } from './files.js'
 
 /** A torn tail: bytes that were being written when the process or the machine stopped. Nobody was told that they are durable. */
 export interface DroppedTail {
@@ -252,7 +252,7 @@ function withReader<T>(files: Files, path: string, use: (reader: SegmentReader) 
     reader = new SegmentReader(files, path)
     return use(reader)
   } catch (error) {
-    if (codeOf(error) !== 'EIO') throw error
+    if (!isUnreadable(error)) throw error
     throw new StorageError('CORRUPT', `The commit log is damaged: ${path} cannot be read.`, { cause: error })
   } finally {
     reader?.close()

@@ -8,9 +8,10 @@
  *   B-3  Nothing is taken that may have been deleted: not from free pages (D-3), not over a newer version (V-1), not from what a recovery has dropped (A-3).
  *   B-4  What is missing is named: as a row, as the keys between which rows may be missing, as a table whose count does not come out, or as commits.
  */
-import type { Environment } from '../environment.js'
+import { isUnreadable, type Environment } from '../environment.js'
 import { StorageError } from '../errors.js'
 import type { Limits } from '../limits.js'
+import type { WalkProgress } from '../lmdb/page-walk.js'
 import { PageRows, type PageFinding, type PageOfRows, type PageRow } from '../lmdb/page-rows.js'
 import { decodeMetadata, metadataKey, type Metadata } from '../lmdb/row-file.js'
 import { openOwn } from '../lmdb/row-file-check.js'
@@ -22,6 +23,7 @@ import type { AuditProgress } from './audit.js'
 import type { Directory } from './directory.js'
 import { endOfRows } from './new-row-file.js'
 import { SalvageTarget } from './salvage-target.js'
+
 
 export type SalvagePart = 'marker' | 'pages' | 'rows' | 'counts' | 'catalog' | 'log'
 
@@ -63,6 +65,11 @@ export interface Salvaged {
 const sliceMs = 8
 /** Findings beyond this are only counted. */
 const findingsMax = 1_000
+/** Timestamps and numbers of openings above this nobody has given: a file says so that is made up, and a database that went on above it would soon have none left (2^48). */
+const numberMax = 2 ** 47
+/** Of the metadata row's value, and of a summary's. */
+const metadataSizeBytes = 6
+const summarySizeBytes = 12
 
 export class Salvage {
   /** The first of what cannot be read. */
@@ -93,7 +100,7 @@ export class Salvage {
       const added = this.#place.meaning.complete(prefixesIn(target.summaries()))
       for (const { key, value } of added) target.put(key, appliedTs, value)
       const summaries = target.summaries()
-      const incarnation = Math.max(1, this.#metadata?.incarnation ?? 0, log.incarnation)
+      const incarnation = Math.max(1, this.#metadata?.incarnation ?? 0, ...this.#plausible(log.incarnation, 'an opening'))
       await target.complete({ appliedTs, incarnation }, this.#nextTs(log))
       return { summaries, logCommits, log }
     } catch (error) {
@@ -109,10 +116,10 @@ export class Salvage {
 
   /** Returns what is known of up to which commit it is complete: all that the log may lack, nothing, or what the metadata row says. */
   async #readRowFile(): Promise<'up to the log' | 'unknown' | Metadata> {
-    const { source, environment } = this.#place
-    const fd = openOwn(source.rowsPath, environment.files)
+    const { environment, source } = this.#place
+    const fd = this.#openRowFile()
     if (fd === undefined) {
-      this.find({ part: 'pages', problem: `${source.rowsPath} is missing; it held the rows. What is in the log was read.` })
+      this.find({ part: 'pages', problem: `${source.rowsPath} is missing, or no file that can be read; it held the rows. What is in the log was read.` })
       return 'unknown'
     }
     try {
@@ -130,16 +137,29 @@ export class Salvage {
     }
   }
 
+  /** Throws `NOT_A_DATABASE` for a link. */
+  #openRowFile(): number | undefined {
+    const { source, environment } = this.#place
+    try {
+      const found = environment.files.lstatSync(source.rowsPath, { throwIfNoEntry: false })
+      const isOther = found !== undefined && !found.isFile() && !found.isSymbolicLink()
+      return isOther ? undefined : openOwn(source.rowsPath, environment.files)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      return undefined
+    }
+  }
+
   /** The newest state to which there is a way, with what is wrong with it; undefined where there is none. */
   async #pagesOfState(fd: number): Promise<PageRows | undefined> {
     const { files } = this.#place.environment
-    const { states, problems } = findStates(files, fd)
+    const { states, problems } = await this.#finish(findStates(files, fd))
     for (const problem of problems) this.find({ part: 'pages', problem })
     for (const [i, state] of states.entries()) {
       const findings: PageFinding[] = []
       let found = (finding: PageFinding): void => void findings.push(finding)
       const pages = new PageRows(files, fd, state, finding => found(finding))
-      for (const { seen, pages: total } of pages.readFreeList()) await this.#pause({ part: 'pages', done: seen, total })
+      await this.#finish(pages.readFreeList())
       if (!pages.hasWayIn && i < states.length - 1) {
         this.find({ part: 'pages', problem: `there is no way into the state of transaction ${state.transaction}; the one before it was read` })
         continue
@@ -149,6 +169,14 @@ export class Salvage {
       return pages
     }
     return undefined
+  }
+
+  async #finish<T>(work: Generator<WalkProgress, T>): Promise<T> {
+    for (;;) {
+      const step = work.next()
+      if (step.done) return step.value
+      await this.#pause({ part: 'pages', done: step.value.seen, total: step.value.pages })
+    }
   }
 
   async #takePage({ rows, seen, pages }: PageOfRows): Promise<void> {
@@ -162,12 +190,15 @@ export class Salvage {
   /** What the file says about itself. */
   #note({ key, ts, value }: PageRow): void {
     if (key === metadataKey) {
-      this.#metadata = decodeMetadata({ ts, value })
+      const metadata = value.length < metadataSizeBytes ? undefined : decodeMetadata({ ts, value })
+      if (metadata === undefined || ts > numberMax || metadata.incarnation > numberMax) return this.find({ part: 'rows', problem: 'what the row file says of itself cannot be right' })
+      this.#metadata = metadata
       this.#raise(ts)
-    } else if (key >= summaryRange.lo && key < summaryRange.hi) this.#said.set(prefixOfSummary(key), decodeSummary(value))
+    } else if (key >= summaryRange.lo && key < summaryRange.hi && value.length >= summarySizeBytes) this.#said.set(prefixOfSummary(key), decodeSummary(value))
   }
 
   #take(key: Key, ts: CommitTs, value: Uint8Array | undefined): void {
+    if (ts > numberMax) return this.find({ part: 'rows', key, problem: `its timestamp is ${ts}, which cannot be right` })
     this.#raise(ts)
     const problem = value === undefined ? undefined : this.#problemOf(key, value)
     if (problem === undefined) this.#target.put(key, ts, value)
@@ -207,17 +238,25 @@ export class Salvage {
         return { log: step.value, logCommits }
       }
       for (const { ts, writes } of step.value) {
-        this.#raise(ts)
         for (const { key, value } of writes) this.#take(key, ts, value)
         await this.#pause({ part: 'log', done: ++logCommits, total: logCommits })
       }
+      await this.#pause({ part: 'log', done: logCommits, total: logCommits })
     }
   }
 
   /** Above every timestamp that anybody can have seen. */
   #nextTs({ clean, highestTs }: LogRemains): CommitTs {
+    const highest = Math.max(this.#highestTs, ...this.#plausible(highestTs, 'a commit'))
     const gap = clean && this.problems === 0 ? 0 : this.#place.limits.unsyncedCommits
-    return asTs(Math.max(highestTs, this.#highestTs) + gap + 1)
+    return asTs(highest + gap + 1)
+  }
+
+  /** A number that the log names, unless nobody can have given it. */
+  #plausible(number: number, of: string): number[] {
+    if (number <= numberMax) return [number]
+    this.find({ part: 'log', problem: `it names ${of} ${number}, which cannot be right` })
+    return []
   }
 
   #findOnPage({ page, problem, key, range }: PageFinding): void {

@@ -88,7 +88,7 @@ export const secondOpener: Family = {
   control: {
     broken: 'the lock is asked for, and the answer is not heard',
     noticedAs: ['wrong'],
-    patch: { file: 'engine/store/owner-lock', patch: ['nativeFiles.tryLock(fd);', 'nativeFiles.tryLock(fd) || true;'] },
+    patch: { file: 'engine/store/owner-lock', patch: ['if (!nativeFiles.tryLock(fd, { shared: isShared }))', 'if (!nativeFiles.tryLock(fd, { shared: isShared }) && false)'] },
   },
   async play(round) {
     const directory = round.path('data')
