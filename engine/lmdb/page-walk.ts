@@ -17,6 +17,8 @@ const findingsMax = 1_000
 export interface Finding {
   readonly page: number
   readonly problem: string
+  /** What the system said, where it did not give the page. */
+  readonly cause?: unknown
 }
 
 export interface WalkProgress {
@@ -215,11 +217,7 @@ export class PageWalk {
     if (!isNew) return undefined
     this.#reachable += length
     const bytes = Buffer.allocUnsafe(length * pageSizeBytes)
-    const problem = this.#read(bytes, first)
-    if (problem !== undefined) {
-      this.#find(first, `is named by ${by}, and ${problem}`)
-      return undefined
-    }
+    if (!this.#read(bytes, first, by)) return undefined
     const written = transactionOf(bytes)
     if (numberOf(bytes) !== BigInt(first)) this.#find(first, `is named by ${by}, and says that it is page ${numberOf(bytes)}`)
     else if (written > this.#meta.transaction) this.#find(first, `is of transaction ${written}, which is after the newest`)
@@ -227,15 +225,16 @@ export class PageWalk {
     return undefined
   }
 
-  /** Returns why it cannot, if it cannot. */
-  #read(bytes: Buffer, first: number): string | undefined {
+  /** Returns whether it could. */
+  #read(bytes: Buffer, first: number, by: string): boolean {
     try {
-      const isWhole = this.#files.readSync(this.#fd, bytes, 0, bytes.length, first * this.#meta.pageSizeBytes) === bytes.length
-      return isWhole ? undefined : 'the file ends before it does'
-    } catch (error) {
-      if (!isUnreadable(error)) throw error
-      return 'cannot be read'
+      if (this.#files.readSync(this.#fd, bytes, 0, bytes.length, first * this.#meta.pageSizeBytes) === bytes.length) return true
+      this.#find(first, `is named by ${by}, and the file ends before it does`)
+    } catch (cause) {
+      if (!isUnreadable(cause)) throw cause
+      this.#find(first, `is named by ${by}, and cannot be read`, cause)
     }
+    return false
   }
 
   /** Returns false where the page is in use already. */
@@ -248,9 +247,9 @@ export class PageWalk {
   }
 
   /** A damaged list makes millions of problems: one that is only counted is not put into words. */
-  #find(page: number, problem: string | (() => string)): void {
+  #find(page: number, problem: string | (() => string), cause?: unknown): void {
     this.#problems++
-    if (this.#findings.length < findingsMax) this.#findings.push({ page, problem: typeof problem === 'string' ? problem : problem() })
+    if (this.#findings.length < findingsMax) this.#findings.push({ page, problem: typeof problem === 'string' ? problem : problem(), ...(cause !== undefined && { cause }) })
   }
 }
 

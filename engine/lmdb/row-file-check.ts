@@ -62,7 +62,7 @@ export function checkRowFile(path: string, files: Files, leavesMaxBytes: number)
     let step = walk.next()
     while (!step.done) step = walk.next()
     const [first] = step.value.findings
-    if (first !== undefined) throw damaged(path, `page ${first.page} ${first.problem}`)
+    if (first !== undefined) throw damaged(path, `page ${first.page} ${first.problem}`, first.cause)
     return 'sound'
   } finally {
     files.closeSync(fd)
@@ -138,6 +138,6 @@ function treeRecord(page: Buffer, at: number): TreeRecord {
   }
 }
 
-function damaged(path: string, how: string): StorageError {
-  return new StorageError('CORRUPT', `${path} is damaged: ${how}. Nothing was changed; restore it from a backup.`)
+function damaged(path: string, how: string, cause?: unknown): StorageError {
+  return new StorageError('CORRUPT', `${path} is damaged: ${how}. Nothing was changed; restore it from a backup.`, { cause })
 }
