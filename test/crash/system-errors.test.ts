@@ -142,6 +142,12 @@ describe('an opening that fails', () => {
     await expect((async () => openEngine(path, {}, {}))()).rejects.toMatchObject({ code: 'NOT_A_DATABASE' })
   })
 
+  test.each(['EIO', 'ELOOP', 'Unknown system error -37'])('with %s, which has a name or has none, says so with a code', async code => {
+    const path = join(scratchDirectory(), 'data')
+    const { environment } = failing(3, code, ['openSync'])
+    await expect((async () => openEngine(path, {}, { environment }))()).rejects.toMatchObject({ code: 'POISONED', cause: { code } })
+  })
+
   test('because of what it was given is a mistake of the caller', async () => {
     await expect((async () => openEngine('a\0b', {}, {}))()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
   })
