@@ -154,6 +154,18 @@ describe('an opening that fails', () => {
 })
 
 describe('closing', () => {
+  test('a database in memory whose directory cannot be removed says so with a code, and is closed', async () => {
+    const rmSync = ((path: string) => {
+      scratch.push(path)
+      throw Object.assign(new Error('EIO'), { code: 'EIO' })
+    }) as typeof fs.rmSync
+    const files = { ...fs }
+    const db = new Database(openEngine(':memory:', {}, { environment: { ...systemEnvironment, files } }))
+    Object.assign(files, { rmSync })
+    await expect(db.close()).rejects.toMatchObject({ code: 'POISONED', cause: { code: 'EIO' } })
+    expect(() => db.get(numbersIn(db), 1)).toThrow(expect.objectContaining({ code: 'CLOSED' }))
+  })
+
   test.each([['fdatasync', 'COMMIT_UNKNOWN'], ['writeSync', 'COMMIT_UNKNOWN']] as const)('after a failed %s of relaxed commits tells that they are lost, whose callers nobody told', async (operation, code) => {
     const path = scratchDirectory()
     await withRows(path)

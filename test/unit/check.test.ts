@@ -89,6 +89,17 @@ describe('a sound database', () => {
     expect(await failureOf(() => db.check())).toMatchObject({ code: 'CLOSED' })
   })
 
+  test('of a database in memory that is closed beside it says CLOSED: nothing has failed', async () => {
+    for (let round = 0; round < 5; round++) {
+      const db = await open(':memory:')
+      await db.put(doctorsIn(db), 'nils', { note: '' })
+      const checking = failureOf(() => db.check())
+      await db.close()
+      expect(await checking).toMatchObject({ code: 'CLOSED' })
+      expect(await failureOf(() => db.put(doctorsIn(db), 'nils', { note: '' }))).toMatchObject({ code: 'CLOSED' })
+    }
+  })
+
   test('ends with what its listener throws, as it is', async () => {
     const reason = new DOMException('the user has seen enough', 'AbortError')
     const db = await open(directory)
