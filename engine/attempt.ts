@@ -10,7 +10,9 @@ import type { CommitPath, Committing, Durability } from './commit.js'
 import { ConflictError, ConstraintError, UsageError, type Explanation } from './errors.js'
 import { explain } from './explain.js'
 import type { Catalog } from './table/catalog.js'
-import { keyText, type TableCodec } from './table/codec.js'
+import { keyText } from './table/codec.js'
+import type { StoredIndex } from './table/stored-index.js'
+import type { StoredTable } from './table/stored-table.js'
 import type { Environment } from './environment.js'
 import type { Guard } from './guard.js'
 import type { Limits } from './limits.js'
@@ -58,8 +60,8 @@ export class Attempt implements Committing, OpenAttempt {
   readonly hooks: (() => void)[] = []
   /** The handles whose bodies run, outermost first; only the last may act. */
   readonly handles: object[] = []
-  /** Catalog entries that are relied on: those of the tables in use. */
-  readonly #tables: Key[] = []
+  /** Catalog entries that are relied on: those of the tables and indexes in use. */
+  readonly #catalogKeys: Key[] = []
   /** Why it ended; errors are made when they are thrown, for a stack trace is dear and should show the late caller. */
   #ended: 'committed' | 'aborted' | Error | undefined
   #sealed = false
@@ -107,7 +109,7 @@ export class Attempt implements Committing, OpenAttempt {
 
   /** Throws unless `handle` may act now: `TRANSACTION_ENDED`, `SAVEPOINT_ACTIVE`, `POISONED`, `CLOSED`, or the conflict that doomed the attempt. */
   assertActive(handle: object): void {
-    if (this.#ended !== undefined) throw this.#endedError()
+    this.assertOpen()
     if (this.handles.at(-1) !== handle) {
       throw this.handles.includes(handle)
         ? new UsageError('SAVEPOINT_ACTIVE', 'A savepoint of this transaction is running; use the handle that its body was given until it has ended.')
@@ -118,11 +120,15 @@ export class Attempt implements Committing, OpenAttempt {
     this.engine.store.assertUsable()
   }
 
-  /** The first use of a table in a transaction reads its catalog entry. */
-  useTable<K, In, Out, Bound>(codec: TableCodec<K, In, Out, Bound>): void {
-    if (this.#tables.includes(codec.catalogKey)) return
-    this.view.rely(codec.catalogKey)
-    this.#tables.push(codec.catalogKey)
+  assertOpen(): void {
+    if (this.#ended !== undefined) throw this.#endedError()
+  }
+
+  /** The first use of a table or an index in a transaction reads its catalog entry. */
+  use({ catalogKey }: StoredTable | StoredIndex): void {
+    if (this.#catalogKeys.includes(catalogKey)) return
+    this.view.rely(catalogKey)
+    this.#catalogKeys.push(catalogKey)
   }
 
   assertMayWrite(): void {
@@ -132,7 +138,7 @@ export class Attempt implements Committing, OpenAttempt {
 
   /** Validates and installs; returns the commit timestamp, or undefined where nothing was written. Throws what `CommitPath.commit` throws. */
   commitNow(): CommitTs | undefined {
-    if (this.#ended !== undefined) throw this.#endedError()
+    this.assertOpen()
     if (this.#doomed !== undefined) throw this.#doomed
     this.engine.store.assertUsable()
     const ts = this.writes.isEmpty ? undefined : this.engine.commitPath.commit(this)
@@ -156,7 +162,7 @@ export class Attempt implements Committing, OpenAttempt {
   }
 
   violated(condition: Condition, overwrite: Overwrite): ConstraintError | ConflictError {
-    const { name, key } = this.engine.catalog.describe(condition.key)
+    const { name, key } = this.engine.catalog.describeKey(condition.key)
     const where = { table: name, key }
     const row = `Row ${keyText(key)} of table ${JSON.stringify(name)}`
     if (condition.expect === 'absent') return new ConstraintError('ROW_EXISTS', `${row} exists: another transaction inserted it before this one could commit.`, where)

@@ -3,25 +3,25 @@
  * change no row, and report everything they find.
  */
 import type { Engine } from './attempt.js'
-import { decodeKey, encodeKey, tablePrefix, tableRange } from './encoding/keys.js'
-import type { KeyElementType } from './encoding/key-elements.js'
+import { CatalogOnDisk, type DeclaredIndex } from './catalog-on-disk.js'
+import { tableRange } from './encoding/keys.js'
 import { decodeRow } from './encoding/rows.js'
-import { decodeValue } from './encoding/values.js'
 import { systemEnvironment, type Environment } from './environment.js'
 import { UsageError } from './errors.js'
 import { defaultLimits } from './limits.js'
 import { RowFile, type Root } from './lmdb/row-file.js'
-import { Audit, type AuditFinding, type AuditPart, type AuditProgress, type JudgeRow } from './store/audit.js'
+import { Audit, type AuditFinding, type AuditPart, type AuditProgress } from './store/audit.js'
 import { Directory } from './store/directory.js'
 import { OwnerLock } from './store/owner-lock.js'
-import { catalogPrefix, decodeEntry } from './table/catalog.js'
+import { catalogPrefix, decodeCatalogRow, type CatalogRow } from './table/catalog-rows.js'
 import { asStorageError } from './system-errors.js'
 import { asTs, type Key } from '../isolation/types.js'
 
 export interface CheckFinding {
   readonly part: AuditPart
-  /** The table and row that it is about, where it is about one. */
+  /** The table and row, or the index and index key, that it is about, where it is about one. */
   readonly table?: string
+  readonly index?: string
   readonly key?: unknown
   readonly problem: string
 }
@@ -48,7 +48,7 @@ export interface CheckOptions {
 const sliceMs = 8
 
 /** Verifies an open database. A checkpoint comes first, so that what was committed until now is in what is read. Rejects with `CLOSED` where it is closed meanwhile. */
-export async function checkOpen({ store, environment }: Engine, options: CheckOptions = {}): Promise<CheckReport> {
+export async function checkOpen({ store, environment, catalog }: Engine, options: CheckOptions = {}): Promise<CheckReport> {
   checkOptions(options)
   await store.checkpoint()
   const checking = store.audit(async ({ root, rowsPath, logPath, newestTs }) => {
@@ -57,8 +57,8 @@ export async function checkOpen({ store, environment }: Engine, options: CheckOp
     await inSlices(audit.readPages(rowsPath), environment, options, whenSliced)
     if (!audit.pagesAreSound) return withoutRows(audit)
     store.assertUsable()
-    const tables = tablesIn(root, audit)
-    await inSlices(audit.readRows(root, newestTs, judgeBy(tables)), environment, options, whenSliced)
+    const tables = catalogIn(root, audit, id => catalog.indexById(id))
+    await inSlices(audit.readRows(root, newestTs, tables.judge), environment, options, whenSliced)
     store.assertUsable()
     // As of now: of what checkpoints have moved since the root was pinned, the log need not have anything any more.
     audit.readLog(logPath, store.epochs.appliedTs)
@@ -98,10 +98,10 @@ async function checkDirectory(path: string, options: CheckOptions, environment: 
     rowFile = RowFile.open(directory.rowsPath, files, { readerSlots: defaultLimits.readerSlots, unsynced: false })
     const root = rowFile.pin()
     try {
-      const tables = tablesIn(root, audit)
+      const tables = catalogIn(root, audit, () => undefined)
       audit.readLog(directory.logPath, root.appliedTs)
       const newestTs = audit.lastTs ?? asTs(Number.MAX_SAFE_INTEGER)
-      await inSlices(audit.readRows(root, newestTs, judgeBy(tables)), environment, options)
+      await inSlices(audit.readRows(root, newestTs, tables.judge), environment, options)
       return reportOf(audit, tables)
     } finally {
       root.release()
@@ -123,80 +123,32 @@ async function inSlices(work: Generator<AuditProgress, void>, environment: Envir
   }
 }
 
-interface TableOnDisk {
-  readonly name: string
-  readonly types: readonly KeyElementType[]
-}
-
-type Tables = ReadonlyMap<number, TableOnDisk>
-
-const noTables: Tables = new Map()
-
-function tablesIn(root: Root, audit: Audit): Tables {
-  const tables = new Map<number, TableOnDisk>()
+/** The catalog of a state. A row of it that is damaged is found where all rows are read. */
+function catalogIn(root: Root, audit: Audit, declared: DeclaredIndex): CatalogOnDisk {
+  const rows: [Key, CatalogRow][] = []
   for (const { key, bytes } of root.storedChunk(tableRange(catalogPrefix), false, Infinity, Infinity).rows) {
-    const entry = entryIn(key, bytes)
-    if (entry === undefined) continue
-    const { name, id, types } = entry
-    if (tables.has(id)) audit.find({ part: 'catalog', key, problem: `the table has the number of table ${JSON.stringify(tables.get(id)!.name)}` })
-    tables.set(id, { name, types })
-  }
-  return tables
-}
-
-/** Undefined for a damaged one: that is found where all rows are read. */
-function entryIn(key: Key, bytes: Uint8Array): ReturnType<typeof decodeEntry> | undefined {
-  try {
-    return decodeEntry(key, decodeRow(key, bytes).value)
-  } catch {
-    return undefined
-  }
-}
-
-/** Whether a row is one of a table in the catalog, and its value one that can be read. */
-function judgeBy(tables: Tables): JudgeRow {
-  return (key, value) => {
-    const { tableId, tuple } = decodeKey(key)
-    if (key.startsWith(catalogPrefix)) {
-      decodeEntry(key, value)
-      return undefined
-    }
-    const table = tables.get(tableId)
-    if (table === undefined) return `it is of table number ${tableId}, which the catalog does not have`
     try {
-      if (encodeKey(tablePrefix(tableId), tuple, table.types) !== key) return 'its key is not written as it should be'
+      rows.push([key, decodeCatalogRow(key, decodeRow(key, bytes).value)])
     } catch {
-      return `its key is not one of table ${JSON.stringify(table.name)}`
+      continue
     }
-    decodeValue(value)
-    return undefined
   }
+  const catalog = new CatalogOnDisk(rows, key => root.get(key), declared)
+  for (const { key, problem } of catalog.problems) audit.find({ part: 'catalog', key, problem })
+  return catalog
 }
 
 function withoutRows(audit: Audit): CheckReport {
   audit.find({ part: 'rows', problem: 'Neither rows nor log were read: on damaged pages the native library may end the process.' })
-  return reportOf(audit, noTables)
+  return reportOf(audit, undefined)
 }
 
-function reportOf({ findings, problems, pages, freePages, rows, logCommits }: Audit, tables: Tables): CheckReport {
-  return { sound: problems === 0, findings: findings.map(finding => describe(finding, tables)), problems, pages, freePages, rows, logCommits }
+function reportOf({ findings, problems, pages, freePages, rows, logCommits }: Audit, catalog: CatalogOnDisk | undefined): CheckReport {
+  return { sound: problems === 0, findings: findings.map(finding => describe(finding, catalog)), problems, pages, freePages, rows, logCommits }
 }
 
-function describe({ part, key, problem }: AuditFinding, tables: Tables): CheckFinding {
-  return key === undefined ? { part, problem } : { part, ...named(key, tables), problem }
-}
-
-/** Table and key as callers know them; of a key that cannot be read, nothing. */
-function named(key: Key, tables: Tables): { table?: string; key?: unknown } {
-  const isTable = [...tables.keys()].find(id => tablePrefix(id) === key)
-  if (isTable !== undefined) return { table: tables.get(isTable)!.name }
-  try {
-    const { tableId, tuple } = decodeKey(key)
-    const table = tables.get(tableId)
-    return { table: table?.name ?? (key.startsWith(catalogPrefix) ? 'catalog' : `#${tableId}`), key: tuple.length === 1 ? tuple[0] : tuple }
-  } catch {
-    return {}
-  }
+function describe({ part, key, problem }: AuditFinding, catalog: CatalogOnDisk | undefined): CheckFinding {
+  return key === undefined ? { part, problem } : { part, ...catalog?.name(key), problem }
 }
 
 function checkOptions(options: unknown): void {

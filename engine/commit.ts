@@ -3,16 +3,20 @@
  *
  *   P-1  Nothing is awaited between the last validation and the installation.
  *   P-2  Whatever can fail, fails before the installation: validation, conditions, sizes, space in the log.
- *   P-3  Only validated commits enter the conflict index, and a snapshot that may ask it is never left below its floor unnoticed.
+ *   P-3  Functions of the caller (what gives index keys, what migrates rows) run in it before anything is installed. They cannot commit anything themselves, and what they may have ended
+ *        is looked at again afterwards.
+ *   P-4  Only validated commits enter the conflict index, and a snapshot that may ask it is never left below its floor unnoticed.
  */
 import type { LogWrite } from './encoding/records.js'
 import type { Environment } from './environment.js'
-import type { ConflictError, ConstraintError } from './errors.js'
+import { deriveEntries } from './derive.js'
+import { UsageError, type ConflictError, type ConstraintError } from './errors.js'
 import type { Limits } from './limits.js'
 import { revalidate } from './revalidate.js'
 import { checkTransactionSize, type SeenVersion, type Store } from './store/store.js'
 import { SnapshotCursor } from './store/snapshot-cursor.js'
 import type { Snapshot } from './store/epochs.js'
+import type { TablesByPrefix } from './table/catalog.js'
 import type { View } from './view.js'
 import type { Condition, Write, WriteSet } from './write-set.js'
 import { ConflictIndex, type Overwrite } from '../isolation/conflict-index.js'
@@ -27,6 +31,8 @@ export interface Committing {
   readonly writes: WriteSet
   readonly label: string | undefined
   readonly durability: Durability
+  /** Throws where the transaction has ended. */
+  assertOpen(): void
   /** The error that ends the transaction for a conflict; afterwards nothing else of it can be committed. */
   doom(conflict: Conflict): ConflictError
   /** The error for a condition that no longer holds at commit. */
@@ -38,22 +44,28 @@ export class CommitPath {
   readonly #store: Store
   readonly #limits: Limits
   readonly #environment: Environment
+  readonly #tables: TablesByPrefix
+  /** Functions of the caller run that a commit depends on: another commit now would pull the present away under it. */
+  #apart = false
 
-  constructor(store: Store, limits: Limits, environment: Environment) {
+  constructor(store: Store, tables: TablesByPrefix, limits: Limits, environment: Environment) {
     this.#store = store
+    this.#tables = tables
     this.#limits = limits
     this.#environment = environment
     this.index = new ConflictIndex(store.visibleTs)
   }
 
   /**
-   * Commits, or throws `CONFLICT`, `ROW_EXISTS`, `ROW_ABSENT`, `TRANSACTION_TOO_LARGE`, `DISK_FULL`, `SNAPSHOT_TOO_OLD`, having changed nothing.
+   * Commits, or throws `CONFLICT`, `ROW_EXISTS`, `ROW_ABSENT`, `UNIQUE_VIOLATION`, `INVALID_INDEX_KEY`, `MIGRATION`, `TABLE_DROPPED`, `TABLE_MISMATCH`, `TRANSACTION_TOO_LARGE`, `DISK_FULL`,
+   * `SNAPSHOT_TOO_OLD`, having changed nothing.
    */
   commit(transaction: Committing): CommitTs {
     const { view, writes } = transaction
+    this.#assertNotApart()
     this.#revalidateBelowFloor(transaction)
     const conflict = view.policy.validate(
-      { snapshotTs: view.snapshot.ts, reads: view.reads, writtenKeys: () => writes.keys(), same: key => view.isSame(key) },
+      { snapshotTs: view.snapshot.ts, reads: view.reads, writtenKeys: () => writes.keysAndClaims(), same: key => view.isSame(key) },
       this.index,
     )
     if (conflict !== undefined) throw transaction.doom(conflict)
@@ -63,6 +75,7 @@ export class CommitPath {
 
   /** Installs writes that need no validation (any more). Throws `DISK_FULL`, having changed nothing. */
   install(rows: Iterable<readonly [Key, Write]>, { label, durability }: Pick<Committing, 'label' | 'durability'>): CommitTs {
+    this.#assertNotApart()
     const entries = [...rows]
     const writes: LogWrite[] = entries.map(([key, { value }]) => ({ key, value }))
     checkTransactionSize(writes.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0), writes.length, this.#limits)
@@ -72,6 +85,35 @@ export class CommitPath {
     this.index.add({ ts, label, keys: entries.map(([key]) => key), kinds: entries.map(([, { kind }]) => kind) })
     this.trimIndex()
     return ts
+  }
+
+  /** Runs functions of the caller on whose result something is going to be installed, with commits refused meanwhile. */
+  apart<T>(run: () => T): T {
+    this.#assertNotApart()
+    this.#apart = true
+    try {
+      return run()
+    } finally {
+      this.#apart = false
+    }
+  }
+
+  /** What rows change in the indexes of their tables at the present, for those who install without a transaction, within `apart`. Throws as `commit`. */
+  entriesFor(rows: ReadonlyMap<Key, Write>): ReadonlyMap<Key, Write> {
+    const present = this.#store.epochs.acquire(this.#store.visibleTs, false)
+    try {
+      return deriveEntries(rows, present, this.#store, this.#tables, seen => seen)
+    } finally {
+      this.#store.epochs.release(present)
+    }
+  }
+
+  #assertNotApart(): void {
+    if (!this.#apart) return
+    throw new UsageError(
+      'OUTSIDE_TRANSACTION',
+      'A function of a table (what gives index keys, "migrate", a schema) tried to change the database while a commit waited for its result. Such functions must depend on the row only, and change nothing.',
+    )
   }
 
   /**
@@ -131,7 +173,7 @@ export class CommitPath {
       return
     }
     let keys = 0
-    for (const key of writes.keys()) {
+    for (const key of writes.keysAndClaims()) {
       const was = this.#store.read(view.snapshot, key)
       const is = this.#store.read(later, key)
       // Equal tags: nobody wrote it. Absent on both sides (a tombstone may be in the window or gone): an insert and a delete in between are no lost update.
@@ -143,10 +185,15 @@ export class CommitPath {
     }
   }
 
-  /** The write set as it must be installed on the present: conditions hold, deleted ranges are expanded. */
+  /** The write set as it must be installed on the present: conditions hold, deleted ranges are expanded, index entries follow. */
   #evaluate(transaction: Committing): Iterable<readonly [Key, Write]> {
     const { view, writes } = transaction
-    if (writes.conditions.length === 0 && writes.deletedRanges.length === 0) return writes
+    let hasIndexes = false
+    for (const [table, version] of writes.tables) {
+      table.assertCurrent(version)
+      hasIndexes ||= table.indexes.length > 0
+    }
+    if (writes.conditions.length === 0 && writes.deletedRanges.length === 0 && !hasIndexes) return writes
     const rows = new Map<Key, Write>(writes)
     const present = this.#store.epochs.acquire(this.#store.visibleTs, false)
     try {
@@ -165,6 +212,12 @@ export class CommitPath {
             throw transaction.doom({ read: { key: row.key }, overwrite })
           }
         }
+      }
+      if (hasIndexes) {
+        const entries = this.apart(() => deriveEntries(rows, present, this.#store, this.#tables, seen => view.saw(seen)))
+        this.#store.assertUsable()
+        transaction.assertOpen()
+        for (const [key, write] of entries) rows.set(key, write)
       }
     } finally {
       this.#store.epochs.release(present)

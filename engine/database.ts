@@ -6,14 +6,19 @@ import type { KeyElementType } from './encoding/key-elements.js'
 import { UsageError } from './errors.js'
 import { transactionSettings, type BeginOptions, type Settings, type TransactionOptions } from './options.js'
 import { RowCursor } from './row-cursor.js'
-import { countRows, endRow, listOf, readRow, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
+import { countEntries, endIndexRow, indexRowsOf, readUnique, type IndexEntry, type IndexRow } from './index-rows.js'
+import { countRows, endRow, listOf, readRow, rowsOf, type Iterated, type Row, type Rows, type RowSource } from './rows.js'
 import { beginManual, run, runSync, type ManualTransaction } from './run.js'
 import { statsOf, type Stats } from './stats.js'
 import { compactRowFile, type CompactionPlace, type CompactReport } from './store/compaction.js'
+import type { Snapshot } from './store/epochs.js'
 import { asStorageError } from './system-errors.js'
 import type { TableCodec } from './table/codec.js'
-import type { BoundOf, KeyOf, RangeOptions, TableDefinition } from './table/definition.js'
-import { Table } from './table/table.js'
+import type { TableDescription } from './table/catalog.js'
+import type { BoundOf, IndexDefinitions, IndexRangeOptions, KeyOf, RangeOptions, TableDefinition } from './table/definition.js'
+import type { IndexCodec } from './table/index-codec.js'
+import { Index, type AnyIndex, type IndexesOf } from './table/index-handle.js'
+import { Table, type AnyTable } from './table/table.js'
 import type { Transaction } from './transaction.js'
 
 /** Options of an operation that is a transaction of its own. */
@@ -28,37 +33,79 @@ export class Database {
   constructor(engine: Engine) {
     this.#engine = engine
     const { store } = engine
+    const atNewest = <T>(read: (snapshot: Snapshot) => T): T => {
+      const snapshot = store.epochs.acquire(store.acknowledgedTs, false)
+      try {
+        return read(snapshot)
+      } finally {
+        store.epochs.release(snapshot)
+      }
+    }
+    const open: RowSource['open'] = (range, reverse) => new RowCursor(store, store.iterators.acquire(store.acknowledgedTs), range, reverse, undefined, {})
     this.#source = {
       assertActive: () => {
         // Also where a range that was asked for outside is iterated inside.
         engine.guard.assertOutside('range')
         store.assertUsable()
       },
-      get: key => {
-        const snapshot = store.epochs.acquire(store.acknowledgedTs, false)
-        try {
-          return store.read(snapshot, key)?.value
-        } finally {
-          store.epochs.release(snapshot)
-        }
+      get: key => atNewest(snapshot => store.read(snapshot, key)),
+      open,
+      getByIndex: (index, entry) => {
+        index.assertReady(store.acknowledgedTs)
+        return atNewest(snapshot => {
+          const holder = store.read(snapshot, entry)
+          if (holder?.value === undefined) return undefined
+          const key = index.rowKeyOf(entry, holder.value)
+          return { key, seen: store.read(snapshot, key) }
+        })
       },
-      open: (range, reverse) => {
-        return new RowCursor(store, store.iterators.acquire(store.acknowledgedTs), range, reverse, undefined, {})
+      openIndex: (index, range, reverse) => {
+        index.assertReady(store.acknowledgedTs)
+        return open(range, reverse)
       },
     }
   }
 
   /**
-   * The handle of a table, which is made if there is none of that name. It can be used at once; `await table.ready` waits until its catalog entry is on disk.
+   * The handle of a table, which is made if there is none of that name. What is declared differently from how it is stored (indexes, the version of the rows) is changed: at once in the catalog, and in steps
+   * where rows must be read for it. The handle can be used at once; `await table.ready` waits until all that is done and on disk.
    *
-   * Throws `INVALID_ARGUMENT`; `TABLE_MISMATCH`, naming the difference, where the table is stored with another key; `DISK_FULL`, `POISONED`, `CLOSED`.
+   * Throws `INVALID_ARGUMENT`; `NOT_SYNCHRONOUS` for a schema that is asynchronous; `TABLE_MISMATCH`, naming the difference, where the table is stored with another key or a newer version, or must be
+   * migrated and "migrate" is missing; `DISK_FULL`, `POISONED`, `CLOSED`.
    */
-  table<const T extends readonly KeyElementType[], S extends StandardSchemaV1 = StandardSchemaV1>(
+  table<
+    const T extends readonly KeyElementType[],
+    S extends StandardSchemaV1 = StandardSchemaV1,
+    I extends IndexDefinitions<StandardSchemaV1.InferOutput<S>> = IndexDefinitions<StandardSchemaV1.InferOutput<S>>,
+  >(
     name: string,
-    definition: TableDefinition<T, S>,
-  ): Table<KeyOf<T>, StandardSchemaV1.InferInput<S>, StandardSchemaV1.InferOutput<S>, BoundOf<T>> {
-    this.#engine.store.assertUsable()
+    definition: TableDefinition<T, S, I>,
+  ): Table<KeyOf<T>, StandardSchemaV1.InferInput<S>, StandardSchemaV1.InferOutput<S>, BoundOf<T>, IndexesOf<I, KeyOf<T>, StandardSchemaV1.InferOutput<S>>> {
     return this.#engine.catalog.table(name, definition, this.#engine)
+  }
+
+  /** The tables there are, with their indexes: plain data. Throws `POISONED`, `CLOSED`. */
+  tables(): TableDescription[] {
+    this.#engine.store.assertUsable()
+    return this.#engine.catalog.describe()
+  }
+
+  /**
+   * Gives a table another name. Its handles stay valid; transactions that use it meanwhile conflict, and run again. Resolves when that is on disk. Rejects with `INVALID_ARGUMENT` where there is no
+   * such table, or one of the new name; `OUTSIDE_TRANSACTION`, `DISK_FULL`, `POISONED`, `CLOSED`, `COMMIT_UNKNOWN`.
+   */
+  async renameTable(name: string, newName: string): Promise<void> {
+    this.#engine.guard.assertOutside('renameTable')
+    await this.#engine.catalog.rename(name, newName)
+  }
+
+  /**
+   * Drops a table with its indexes. Its handles end (`TABLE_DROPPED`); transactions that use it meanwhile conflict, or end with `TABLE_DROPPED`. Resolves when that is on disk; the space becomes free in
+   * steps. Rejects as `renameTable`.
+   */
+  async dropTable(name: string): Promise<void> {
+    this.#engine.guard.assertOutside('dropTable')
+    await this.#engine.catalog.drop(name)
   }
 
   /**
@@ -99,8 +146,11 @@ export class Database {
   }
 
   /** The row at the newest acknowledged commit, or undefined where it is absent. */
-  get<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): Out | undefined {
-    return readRow(this.#source, this.#use(table, 'get'), key)
+  get<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): Out | undefined
+  /** The row that holds a key of a unique index, or undefined where none does. As of the newest acknowledged commit. */
+  get<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound, true>, indexKey: NoInfer<IK>): IndexRow<IK, K, Out> | undefined
+  get(source: AnyTable | AnyIndex, key: unknown): unknown {
+    return Index.is(source) ? readUnique(this.#source, this.#useIndex(source, 'get'), key) : readRow(this.#source, this.#use(source, 'get'), key)
   }
 
   /** The rows of several keys, in the order of the keys, at one commit. */
@@ -112,27 +162,45 @@ export class Database {
 
   /** Whether the row is there. */
   has<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): boolean {
-    return this.#source.get(this.#use(table, 'has').encodeKey(key)) !== undefined
+    return this.#source.get(this.#use(table, 'has').encodeKey(key))?.value !== undefined
   }
 
   /** The rows of a range; each iteration stays at the newest commit that was acknowledged when it began. */
-  range<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Rows<K, Out> {
-    return rowsOf(this.#source, this.#use(table, 'range'), options)
+  range<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Rows<K, Out>
+  /** The entries of a range of an index: index keys and row keys. The rows are not read. */
+  range<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): Iterated<IndexEntry<IK, K>>
+  /** The rows of a range of an index, in the order of index keys and then of row keys. */
+  range<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): Iterated<IndexRow<IK, K, Out>>
+  range(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
+    return Index.is(source) ? indexRowsOf(this.#source, this.#useIndex(source, 'range'), options) : rowsOf(this.#source, this.#use(source, 'range'), options)
   }
 
   /** How many rows a range holds. */
-  count<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): number {
-    return countRows(this.#source, this.#use(table, 'count'), options)
+  count<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): number
+  /** How many entries a range of an index holds. */
+  count<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): number
+  count(source: AnyTable | AnyIndex, options?: RangeOptions<unknown>): number {
+    return Index.is(source) ? countEntries(this.#source, this.#useIndex(source, 'count'), options) : countRows(this.#source, this.#use(source, 'count'), options)
   }
 
   /** The first row of a range. */
-  first<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
-    return endRow(this.#source, this.#use(table, 'first'), 'first', options)
+  first<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined
+  /** The first entry of a range of an index. The row is not read. */
+  first<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): IndexEntry<IK, K> | undefined
+  /** The row of the first entry of a range of an index. */
+  first<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): IndexRow<IK, K, Out> | undefined
+  first(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
+    return Index.is(source) ? endIndexRow(this.#source, this.#useIndex(source, 'first'), 'first', options) : endRow(this.#source, this.#use(source, 'first'), 'first', options)
   }
 
   /** The last row of a range. */
-  last<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
-    return endRow(this.#source, this.#use(table, 'last'), 'last', options)
+  last<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined
+  /** The last entry of a range of an index. The row is not read. */
+  last<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): IndexEntry<IK, K> | undefined
+  /** The row of the last entry of a range of an index. */
+  last<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): IndexRow<IK, K, Out> | undefined
+  last(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
+    return Index.is(source) ? endIndexRow(this.#source, this.#useIndex(source, 'last'), 'last', options) : endRow(this.#source, this.#use(source, 'last'), 'last', options)
   }
 
   /** A transaction of one `put`. Resolves when it is on disk. */
@@ -248,5 +316,11 @@ export class Database {
     this.#engine.guard.assertOutside(operation)
     this.#engine.store.assertUsable()
     return Table.codecOf(table, this.#engine)
+  }
+
+  #useIndex<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, operation: string): IndexCodec<K, unknown, Out, unknown> {
+    this.#engine.guard.assertOutside(operation)
+    this.#engine.store.assertUsable()
+    return Index.codecOf(index, this.#engine)
   }
 }

@@ -12,10 +12,13 @@ export const errorCodes = {
   ConstraintError: {
     ROW_EXISTS: false,
     ROW_ABSENT: false,
+    UNIQUE_VIOLATION: false,
     SCHEMA: false,
+    MIGRATION: false,
   },
   StorageError: {
     LOCKED: true,
+    INDEX_BUILDING: true,
     CORRUPT: false,
     DISK_FULL: true,
     POISONED: false,
@@ -38,12 +41,14 @@ export const errorCodes = {
     INVALID_ARGUMENT: false,
     INVALID_KEY: false,
     INVALID_VALUE: false,
+    INVALID_INDEX_KEY: false,
     OUTSIDE_TRANSACTION: false,
     TRANSACTION_ENDED: false,
     SAVEPOINT_ACTIVE: false,
     READ_ONLY: false,
     NOT_SYNCHRONOUS: false,
     TABLE_MISMATCH: false,
+    TABLE_DROPPED: false,
     FOREIGN_TABLE: false,
   },
 } as const
@@ -76,6 +81,7 @@ export interface Explanation {
   readonly kind: 'stale-read' | 'overwritten' | 'phantom' | 'write-write'
   readonly level: Level
   readonly table: string
+  /** Where what was read is a range of an index, or a key of a unique one: the keys are then index keys. */
   readonly index?: string
   readonly read: ReadDescription
   readonly snapshotTs: SnapshotTs
@@ -121,12 +127,27 @@ export class ConstraintError extends PremiseError {
   readonly key: unknown
   /** For `SCHEMA`: the issues the schema reported, each with a message and a path. */
   readonly issues?: readonly SchemaIssue[]
-  constructor(code: ConstraintCode, message: string, where: { table: string; key: unknown; issues?: readonly SchemaIssue[] }) {
-    super(code, errorCodes.ConstraintError[code], message)
+  /** For `UNIQUE_VIOLATION`: the index, and the key of the row that holds the index key. */
+  readonly index?: string
+  readonly holder?: unknown
+  constructor(code: ConstraintCode, message: string, where: ConstraintPlace, options: ErrorOptions = {}) {
+    super(code, errorCodes.ConstraintError[code], message, options)
     this.table = where.table
     this.key = where.key
     if (where.issues) this.issues = where.issues
+    if (where.unique) {
+      this.index = where.unique.index
+      this.holder = where.unique.holder
+    }
   }
+}
+
+/** What a constraint error is about. */
+export interface ConstraintPlace {
+  readonly table: string
+  readonly key: unknown
+  readonly issues?: readonly SchemaIssue[]
+  readonly unique?: { readonly index: string; readonly holder: unknown }
 }
 
 export interface SchemaIssue {

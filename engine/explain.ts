@@ -1,4 +1,5 @@
 /** Turns a conflict between keys into an explanation that a person can act on: decoded keys, labels, one sentence, a remedy. */
+import { indexKeyOf, readBound, type ReadBound } from './encoding/index-entries.js'
 import { decodeKey } from './encoding/keys.js'
 import type { Explanation, RangeDescription, ReadDescription } from './errors.js'
 import { keyText } from './table/codec.js'
@@ -17,27 +18,36 @@ export interface Explained {
   readonly wasPresent: (key: Key) => boolean
 }
 
-/** Names a table by id; how its keys come out (bare where they have one element). */
-export type NameTable = (tableId: number) => { readonly name: string; readonly bare: boolean }
+/** A table, or the table of an index; how its keys come out (bare where they have one element). */
+export interface NamedTable {
+  readonly name: string
+  readonly bare: boolean
+  readonly index?: { readonly name: string; readonly prefix: string }
+}
+
+/** Names what has an id. */
+export type NameTable = (id: number) => NamedTable
 
 export function explain(conflict: Conflict, transaction: Explained, nameTable: NameTable): Explanation {
   const { overwrite } = conflict
   const { tableId, tuple } = decodeKey(overwrite.key)
-  const { name: table, bare } = nameTable(tableId)
+  const { name: table, bare, index } = nameTable(tableId)
   const show = (elements: readonly unknown[]): unknown => (bare ? elements[0] : elements)
   const kind = kindOf(conflict, transaction)
-  const read = describeRead(conflict.read, show)
+  const read = index === undefined ? describeRead(conflict.read, show) : describeIndexRead(conflict.read, index.prefix)
   const by = {
     commitTs: overwrite.commitTs,
     ...(overwrite.label === undefined ? {} : { label: overwrite.label }),
     write: overwrite.write,
-    key: show(tuple),
+    key: index === undefined ? show(tuple) : indexKeyOf(overwrite.key, index.prefix),
   }
   const who = transaction.label === undefined ? 'The transaction' : `The transaction ${JSON.stringify(transaction.label)}`
   const did = kind === 'write-write' ? 'wrote' : 'read'
-  const what = 'key' in read ? `row ${keyText(read.key)}` : rangeText(read.range)
+  const row = index === undefined ? 'row' : 'key'
+  const what = 'key' in read ? `${row} ${keyText(read.key)}` : rangeText(read.range)
+  const of = index === undefined ? `table ${JSON.stringify(table)}` : `index ${JSON.stringify(index.name)} of table ${JSON.stringify(table)}`
   const other = `commit ${by.commitTs}${by.label === undefined ? '' : ` (${JSON.stringify(by.label)})`}`
-  const verb = { put: 'had put', insert: 'had inserted', delete: 'had deleted' }[by.write]
+  const verb = index === undefined ? { put: 'had put', insert: 'had inserted', delete: 'had deleted' }[by.write] : by.write === 'delete' ? 'had taken a row from' : 'had brought a row under'
   const outdated = {
     'stale-read': 'when it read this, that commit was already there, newer than its snapshot',
     overwritten: 'what it had read is no longer so',
@@ -48,10 +58,11 @@ export function explain(conflict: Conflict, transaction: Explained, nameTable: N
     kind,
     level: transaction.level,
     table,
+    ...(index && { index: index.name }),
     read,
     snapshotTs: transaction.snapshotTs,
     overwrittenBy: by,
-    sentence: `${who} ${did} ${what} of table ${JSON.stringify(table)} at snapshot ${transaction.snapshotTs}, but before it could commit, ${other} ${verb} row ${keyText(by.key)}: ${outdated}.`,
+    sentence: `${who} ${did} ${what} of ${of} at snapshot ${transaction.snapshotTs}, but before it could commit, ${other} ${verb} ${row} ${keyText(by.key)}: ${outdated}.`,
     remedy: 'Nothing was changed. Run it again on a new snapshot; db.transaction does so by itself, up to maxAttempts times.',
   }
 }
@@ -66,6 +77,23 @@ function kindOf({ read, overwrite }: Conflict, { level, ignored, wasPresent }: E
 
 function describeRead(read: Read, show: (tuple: readonly unknown[]) => unknown): ReadDescription {
   return 'key' in read ? { key: show(decodeKey(read.key).tuple) } : { range: describeRange(read.range, show) }
+}
+
+function describeIndexRead(read: Read, prefix: string): ReadDescription {
+  return 'key' in read ? { key: indexKeyOf(read.key, prefix) } : { range: describeIndexRange(read.range, prefix) }
+}
+
+/** The bounds of an index range as index keys. */
+function describeIndexRange({ lo, hi }: KeyRange, prefix: string): RangeDescription {
+  const from = readBound(lo, prefix)
+  const to = readBound(hi, prefix)
+  const key = ({ elements }: ReadBound): unknown => (elements.length === 1 ? elements[0] : elements)
+  const beginning = from?.end === 'open' ? from : to?.end === 'open' ? to : undefined
+  return {
+    ...(beginning && { prefix: beginning.elements }),
+    ...(from && from.end !== 'open' && { [from.end === 'after' ? 'gt' : 'gte']: key(from) }),
+    ...(to && to.end !== 'open' && { [to.end === 'key' ? 'lt' : 'lte']: key(to) }),
+  }
 }
 
 /** The bounds in the caller's terms. A bound that is the edge of its table is left out; one that is the edge of a prefix range is told as that prefix. */

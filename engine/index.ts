@@ -13,13 +13,29 @@ export type { AuditPart, AuditProgress } from './store/audit.js'
 export type { BeginOptions, TransactionOptions } from './options.js'
 export type { Transaction } from './transaction.js'
 export type { ManualTransaction } from './run.js'
-export type { Row, Rows } from './rows.js'
+export type { Iterated, Row, Rows } from './rows.js'
+export type { IndexEntry, IndexRow } from './index-rows.js'
 export type { OldState, SnapshotHolder, Stats } from './stats.js'
 export type { Durability } from './commit.js'
 export type { GuardMode } from './guard.js'
 export { row } from './table/definition.js'
+export type { IndexDescription, TableDescription } from './table/catalog.js'
+export type { Index, IndexesOf } from './table/index-handle.js'
 export type { Table } from './table/table.js'
-export type { BoundOf, KeyElementOf, KeyElementType, KeyOf, RangeOptions, TableDefinition } from './table/definition.js'
+export type {
+  BoundOf,
+  IndexBoundOf,
+  IndexDefinition,
+  IndexDefinitions,
+  IndexKeyOf,
+  IndexRangeOptions,
+  KeyElement,
+  KeyElementOf,
+  KeyElementType,
+  KeyOf,
+  RangeOptions,
+  TableDefinition,
+} from './table/definition.js'
 export {
   CancelledError,
   ConflictError,
@@ -30,6 +46,6 @@ export {
   StorageError,
   UsageError,
 } from './errors.js'
-export type { ErrorCode, Explanation, RangeDescription, ReadDescription, SchemaIssue } from './errors.js'
+export type { ConstraintPlace, ErrorCode, Explanation, RangeDescription, ReadDescription, SchemaIssue } from './errors.js'
 export { levels } from '../isolation/types.js'
 export type { CommitTs, Level, SnapshotTs, WriteKind } from '../isolation/types.js'

@@ -22,7 +22,7 @@ import { Epochs } from './store/epochs.js'
 import { OwnerLock } from './store/owner-lock.js'
 import { Store } from './store/store.js'
 import { asStorageError } from './system-errors.js'
-import { Catalog } from './table/catalog.js'
+import { Catalog, type TablesByPrefix } from './table/catalog.js'
 import { asTs } from '../isolation/types.js'
 
 export interface OpenOptions {
@@ -89,8 +89,9 @@ function openOnce(path: string, options: OpenOptions, parts: OpenParts): Engine 
 
 function composeEngine(store: Store, { durability = 'durable', guard = 'sync' }: OpenOptions, environment: Environment, limits: Limits): Engine {
   try {
-    const commitPath = new CommitPath(store, limits, environment)
-    const catalog = new Catalog(store, commitPath, limits)
+    const tables: TablesByPrefix = new Map()
+    const commitPath = new CommitPath(store, tables, limits, environment)
+    const catalog = new Catalog({ store, commitPath, tables, environment, limits })
     store.nameRows(catalog.nameRow)
     return { store, commitPath, catalog, guard: new Guard(guard), transactions: new OpenTransactions(limits), environment, limits, durability }
   } catch (error) {

@@ -6,24 +6,38 @@
  * key handed out: what lies between it and the cursor's position was never vouched for.
  */
 import type { RangeRead } from '../isolation/read-set.js'
-import type { Key, KeyRange } from '../isolation/types.js'
+import type { CommitTs, Key, KeyRange } from '../isolation/types.js'
 import type { Snapshot } from './store/epochs.js'
 import type { HeldSnapshot } from './store/iterator-snapshots.js'
 import { SnapshotCursor, type OnNewer, type OnSeen, type SeenRow } from './store/snapshot-cursor.js'
 import type { SortedMap } from './store/sorted-map.js'
-import type { Store } from './store/store.js'
+import type { SeenVersion, Store } from './store/store.js'
 import type { Write } from './write-set.js'
 
 export interface RowCursorOptions {
   readonly recorded?: RangeRead | undefined
   readonly onNewer?: OnNewer | undefined
   readonly onSeen?: OnSeen | undefined
+  readonly hides?: Hides | undefined
+  /** Reads a row at a snapshot, beneath own writes. */
+  readonly fetch?: ((snapshot: Snapshot, key: Key) => SeenVersion | undefined) | undefined
+}
+
+/** What a read finds; without a timestamp an own write. */
+export interface Seen {
+  readonly value: Uint8Array | undefined
+  readonly ts?: CommitTs | undefined
 }
 
 export interface EncodedRow {
   readonly key: Key
   readonly value: Uint8Array
+  /** Undefined for an own write. */
+  readonly ts?: CommitTs | undefined
 }
+
+/** Whether a committed row is not to be seen, because of what the transaction has written. */
+export type Hides = (row: SeenRow) => boolean
 
 export class RowCursor {
   readonly #store: Store
@@ -78,6 +92,7 @@ export class RowCursor {
       }
       if (own === undefined || (row !== undefined && this.#before(row.key, own.key))) {
         this.#rows.take()
+        if (this.#options.hides?.(row!)) continue
         return this.#handOut(row!)
       }
       this.#ownLast = own.key
@@ -85,6 +100,11 @@ export class RowCursor {
       const { value } = own.write
       if (value !== undefined) return this.#handOut({ key: own.key, value })
     }
+  }
+
+  /** A committed row at the snapshot that the cursor reads at. The cursor has not been closed. */
+  fetch(key: Key): SeenVersion | undefined {
+    return this.#options.fetch ? this.#options.fetch(this.#snapshot, key) : this.#store.read(this.#snapshot, key)
   }
 
   close(): void {

@@ -5,7 +5,8 @@ import type { Durability } from './commit.js'
 import type { Environment } from './environment.js'
 import { LimitError, StorageError, UsageError, type ConflictError } from './errors.js'
 import type { Settings } from './options.js'
-import { isPromise, Transaction } from './transaction.js'
+import { isPromise } from './promises.js'
+import { Transaction } from './transaction.js'
 import type { CommitTs } from '../isolation/types.js'
 
 export type Body<T> = (tx: Transaction) => T

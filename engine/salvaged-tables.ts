@@ -1,9 +1,12 @@
-/** Which tables the rows of a damaged database belong to: those of its catalog, as far as it can be read, and others that their rows show. */
+/**
+ * Which tables the rows of a damaged database belong to: those of its catalog, as far as it can be read, and others that their rows show. Indexes are not kept: what they lost, and what of them is of rows
+ * that are lost, cannot be told without their functions. Whoever declares them next has them built anew.
+ */
 import { decodeKey, encodeKey, tablePrefix } from './encoding/keys.js'
-import type { KeyElement, KeyElementType } from './encoding/key-elements.js'
-import { decodeValue, encodeValue } from './encoding/values.js'
+import { typeOfElement, type KeyElement, type KeyElementType } from './encoding/key-elements.js'
+import { decodeValue } from './encoding/values.js'
 import type { Meaning } from './store/salvage.js'
-import { catalogPrefix, decodeEntry } from './table/catalog.js'
+import { catalogPrefix, decodeCatalogRow, encodeCatalogRow, tableKeyInCatalog } from './table/catalog-rows.js'
 import type { Key } from '../isolation/types.js'
 
 export interface SalvagedEntry {
@@ -16,30 +19,47 @@ export class SalvagedTables implements Meaning {
   /** Key types of tables whose name is not known, from their first row: all rows of a table have the same. */
   readonly #shown = new Map<number, readonly KeyElementType[]>()
   readonly #synthesized: number[] = []
+  /** Ids of indexes, by the keys of their rows in the catalog. */
+  readonly #indexes = new Map<Key, number>()
+  readonly #progress = new Set<Key>()
+  readonly #dropped = new Set<number>()
 
   readonly judge: Meaning['judge'] = (key, value) => {
     const { tableId, tuple } = decodeKey(key)
     if (key.startsWith(catalogPrefix)) {
-      const { id, name, types } = decodeEntry(key, value)
-      this.#named.set(id, { name, types })
+      const row = decodeCatalogRow(key, value)
+      if (row.is === 'table') this.#named.set(row.id, { name: row.name, types: row.key })
+      else if (row.is === 'index') this.#indexes.set(key, row.id)
+      else if (row.is === 'progress') this.#progress.add(key)
+      else this.#dropped.add(row.id)
+      return undefined
+    }
+    if (this.#dropped.has(tableId) || [...this.#indexes.values()].includes(tableId)) {
+      decodeValue(value)
       return undefined
     }
     const named = this.#named.get(tableId)
-    const types = named?.types ?? this.#shown.get(tableId) ?? tuple.map(typeOf)
+    const types = named?.types ?? this.#shown.get(tableId) ?? tuple.map((element, i) => typeOfElement(element, i, ''))
     if (named === undefined) this.#shown.set(tableId, types)
     if (!isKeyOf(key, tableId, tuple, types)) return `its key is not one of ${named === undefined ? 'the table that the other rows show' : `table ${JSON.stringify(named.name)}`}`
     decodeValue(value)
     return undefined
   }
 
+  readonly forget: Meaning['forget'] = key => {
+    for (const [id, { name }] of this.#named) if (tableKeyInCatalog(name) === key) this.#named.delete(id)
+  }
+
   readonly complete: Meaning['complete'] = prefixes => {
-    const rows: { key: Key; value: Uint8Array }[] = []
+    const rows: { key: Key; value: Uint8Array | undefined }[] = []
+    for (const [key, id] of this.#indexes) rows.push({ key, value: undefined }, encodeCatalogRow({ is: 'dropped', id }))
+    for (const key of this.#progress) rows.push({ key, value: undefined })
     for (const [id, types] of this.#shown) {
       if (this.#named.has(id) || !prefixes.includes(tablePrefix(id))) continue
       const name = this.#freeName(`salvaged-${id}`)
       this.#named.set(id, { name, types })
       this.#synthesized.push(id)
-      rows.push({ key: encodeKey(catalogPrefix, [name], ['string']), value: encodeValue({ id, key: types }) })
+      rows.push(encodeCatalogRow({ is: 'table', name, id, key: types, version: 1, eras: [] }))
     }
     return rows
   }
@@ -81,12 +101,4 @@ export function nameKey(key: Key, tables: ReadonlyMap<number, SalvagedEntry>): {
   } catch {
     return {}
   }
-}
-
-function typeOf(element: KeyElement): KeyElementType {
-  if (element === null) return 'null'
-  if (element instanceof Date) return 'date'
-  if (element instanceof Uint8Array) return 'bytes'
-  if (Array.isArray(element)) return (element as readonly KeyElement[]).map(typeOf)
-  return typeof element as 'boolean' | 'number' | 'bigint' | 'string'
 }

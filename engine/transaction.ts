@@ -1,11 +1,17 @@
 /** The handle that a transaction's body gets: checks who may act now, and turns tables, keys and values into the bytes that its attempt works with. */
 import type { Attempt } from './attempt.js'
 import { ConstraintError, UsageError } from './errors.js'
-import { countRows, endRow, forEachKey, listOf, readRow, rowsOf, type Row, type Rows, type RowSource } from './rows.js'
-import type { RowCursor } from './row-cursor.js'
+import { countEntries, endIndexRow, indexRowsOf, readUnique, type IndexEntry, type IndexRow } from './index-rows.js'
+import { countRows, endRow, forEachKey, listOf, readRow, rowsOf, type Iterated, type Row, type Rows, type RowSource } from './rows.js'
+import { isPromise } from './promises.js'
+import type { RowCursor, Seen } from './row-cursor.js'
 import { keyText, type TableCodec } from './table/codec.js'
-import type { RangeOptions } from './table/definition.js'
-import { Table } from './table/table.js'
+import type { IndexCodec } from './table/index-codec.js'
+import type { IndexRangeOptions, RangeOptions } from './table/definition.js'
+import { Index, type AnyIndex } from './table/index-handle.js'
+import { Table, type AnyTable } from './table/table.js'
+import type { StoredIndex } from './table/stored-index.js'
+import type { FoundRow } from './view.js'
 import type { Key, KeyRange, WriteKind } from '../isolation/types.js'
 
 /**
@@ -30,8 +36,11 @@ export class Transaction {
   }
 
   /** The row, or undefined where it is absent. Either way it is relied on. */
-  get<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): Out | undefined {
-    return readRow(this.#source, this.#use(table), key)
+  get<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): Out | undefined
+  /** The row that holds a key of a unique index, or undefined where none does. Either way that is relied on, and the row. */
+  get<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound, true>, indexKey: NoInfer<IK>): IndexRow<IK, K, Out> | undefined
+  get(source: AnyTable | AnyIndex, key: unknown): unknown {
+    return Index.is(source) ? readUnique(this.#source, this.#useIndex(source), key) : readRow(this.#source, this.#use(source), key)
   }
 
   /** The rows of several keys, in the order of the keys. */
@@ -43,38 +52,57 @@ export class Transaction {
 
   /** Whether the row is there. Relied on as `get` is. */
   has<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): boolean {
-    return this.#attempt.view.get(this.#use(table).encodeKey(key)) !== undefined
+    return this.#attempt.view.get(this.#use(table).encodeKey(key))?.value !== undefined
   }
 
   /** The rows of a range. What is relied on grows with each step: up to the last row taken, or all of the range once it is exhausted. */
-  range<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Rows<K, Out> {
-    return rowsOf(this.#source, this.#use(table), options)
+  range<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Rows<K, Out>
+  /** The entries of a range of an index: index keys and row keys. The rows are not read. */
+  range<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): Iterated<IndexEntry<IK, K>>
+  /** The rows of a range of an index, in the order of index keys and then of row keys. Relied on are the stretch of index keys that was looked at, and the rows handed out. */
+  range<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): Iterated<IndexRow<IK, K, Out>>
+  range(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
+    return Index.is(source) ? indexRowsOf(this.#source, this.#useIndex(source), options) : rowsOf(this.#source, this.#use(source), options)
   }
 
   /** How many rows a range holds. Relies on all of the range. */
-  count<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): number {
-    return countRows(this.#source, this.#use(table), options)
+  count<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): number
+  /** How many entries a range of an index holds. Relies on all of the range. */
+  count<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): number
+  count(source: AnyTable | AnyIndex, options?: RangeOptions<unknown>): number {
+    return Index.is(source) ? countEntries(this.#source, this.#useIndex(source), options) : countRows(this.#source, this.#use(source), options)
   }
 
   /** The first row of a range. Relies on the range up to that row. */
-  first<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
-    return endRow(this.#source, this.#use(table), 'first', options)
+  first<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined
+  /** The first entry of a range of an index. The row is not read. */
+  first<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): IndexEntry<IK, K> | undefined
+  /** The row of the first entry of a range of an index. */
+  first<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): IndexRow<IK, K, Out> | undefined
+  first(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
+    return Index.is(source) ? endIndexRow(this.#source, this.#useIndex(source), 'first', options) : endRow(this.#source, this.#use(source), 'first', options)
   }
 
   /** The last row of a range. Relies on the range from that row on. */
-  last<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined {
-    return endRow(this.#source, this.#use(table), 'last', options)
+  last<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, options?: RangeOptions<NoInfer<Bound>>): Row<K, Out> | undefined
+  /** The last entry of a range of an index. The row is not read. */
+  last<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): IndexEntry<IK, K> | undefined
+  /** The row of the last entry of a range of an index. */
+  last<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): IndexRow<IK, K, Out> | undefined
+  last(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
+    return Index.is(source) ? endIndexRow(this.#source, this.#useIndex(source), 'last', options) : endRow(this.#source, this.#use(source), 'last', options)
   }
 
   /** Writes the row whatever was there. Blind: relies on nothing, so at `serializable` it never conflicts. */
   put<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>, value: NoInfer<In>): void {
     const codec = this.#useToWrite(table)
-    this.#write(codec.encodeKey(key), codec.encodeValue(value, key), 'put')
+    this.#write(codec, codec.encodeKey(key), codec.encodeValue(value, key), 'put')
   }
 
   /** Removes the row, if there is one. Blind, as `put`. */
   delete<K, In, Out, Bound>(table: Table<K, In, Out, Bound>, key: NoInfer<K>): void {
-    this.#write(this.#useToWrite(table).encodeKey(key), undefined, 'delete')
+    const codec = this.#useToWrite(table)
+    this.#write(codec, codec.encodeKey(key), undefined, 'delete')
   }
 
   /** Writes a row that must be absent, which is relied on. Throws `ROW_EXISTS`. */
@@ -82,10 +110,10 @@ export class Transaction {
     const codec = this.#useToWrite(table)
     const encoded = codec.encodeKey(key)
     const bytes = codec.encodeValue(value, key)
-    if (this.#readForWrite(encoded, 'absent') !== undefined) {
+    if (this.#readForWrite(encoded, 'absent')?.value !== undefined) {
       throw new ConstraintError('ROW_EXISTS', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} exists already.`, { table: table.name, key })
     }
-    this.#write(encoded, bytes, 'insert')
+    this.#write(codec, encoded, bytes, 'insert')
   }
 
   /** Replaces a row by what `change` makes of it; the row is relied on. Throws `ROW_ABSENT`. */
@@ -93,13 +121,13 @@ export class Transaction {
     const codec = this.#useToWrite(table)
     const encoded = codec.encodeKey(key)
     if (typeof change !== 'function') throw new UsageError('INVALID_ARGUMENT', 'update needs a function that makes the new value from the present one.')
-    const bytes = this.#readForWrite(encoded, 'present')
-    if (bytes === undefined) {
+    const seen = this.#readForWrite(encoded, 'present')
+    if (seen?.value === undefined) {
       throw new ConstraintError('ROW_ABSENT', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} is absent.`, { table: table.name, key })
     }
-    const next = change(codec.decodeValue(bytes, encoded))
+    const next = change(codec.decodeValue(seen.value, encoded, seen.ts))
     if (isPromise(next)) next.then(undefined, () => {}) // refused below as a value; its rejection must not surface as an unhandled one
-    this.#write(encoded, codec.encodeValue(next, key), 'put')
+    this.#write(codec, encoded, codec.encodeValue(next, key), 'put')
   }
 
   /**
@@ -112,11 +140,12 @@ export class Transaction {
     const value = expected === undefined ? undefined : codec.encodeUnchecked(expected)
     const bytes = next === undefined ? undefined : codec.encodeValue(next, key)
     this.#source.assertActive()
-    const present = this.#attempt.view.get(encoded)
+    const found = codec.bytesOf(encoded, this.#attempt.view.get(encoded))
+    const present = found?.asOfNow
     const equal = present === undefined || value === undefined ? present === value : Buffer.compare(present, value) === 0
     if (!equal) return false
-    this.#condition(encoded, { value })
-    this.#write(encoded, bytes, bytes === undefined ? 'delete' : 'put')
+    this.#condition(encoded, { value: found?.stored })
+    this.#write(codec, encoded, bytes, bytes === undefined ? 'delete' : 'put')
     return true
   }
 
@@ -128,13 +157,13 @@ export class Transaction {
     const { writes } = this.#attempt
     const mark = writes.mark()
     try {
-      for (const key of keys) this.#write(key, undefined, 'delete')
+      for (const key of keys) this.#write(codec, key, undefined, 'delete')
     } catch (error) {
       writes.undoTo(mark) // TRANSACTION_TOO_LARGE, perhaps in the middle: all of it or nothing
       throw error
     }
     const { range, limit } = codec.range(options)
-    if (limit === Infinity) writes.deletedRanges.push(range)
+    if (limit === Infinity) writes.deleteRange(range, codec.table)
     return keys.length
   }
 
@@ -199,22 +228,31 @@ export class Transaction {
   #use<K, In, Out, Bound>(table: Table<K, In, Out, Bound>): TableCodec<K, In, Out, Bound> {
     this.#source.assertActive()
     const codec = Table.codecOf(table, this.#attempt.engine)
-    this.#attempt.useTable(codec)
+    this.#attempt.use(codec.table)
+    return codec
+  }
+
+  #useIndex<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>): IndexCodec<K, unknown, Out, unknown> {
+    this.#source.assertActive()
+    const codec = Index.codecOf(index, this.#attempt.engine)
+    this.#attempt.use(codec.index.table)
+    this.#attempt.use(codec.index)
     return codec
   }
 
   #useToWrite<K, In, Out, Bound>(table: Table<K, In, Out, Bound>): TableCodec<K, In, Out, Bound> {
     const codec = this.#use(table)
     this.#attempt.assertMayWrite()
+    codec.table.assertMayWrite()
     return codec
   }
 
   /** Reads a row that a conditional write depends on, and notes the condition it will have to meet at commit if it is met now. */
-  #readForWrite(key: Key, expect: 'absent' | 'present'): Uint8Array | undefined {
+  #readForWrite(key: Key, expect: 'absent' | 'present'): Seen | undefined {
     this.#source.assertActive()
-    const value = this.#attempt.view.get(key)
-    if ((value === undefined) === (expect === 'absent')) this.#condition(key, expect)
-    return value
+    const seen = this.#attempt.view.get(key)
+    if ((seen?.value === undefined) === (expect === 'absent')) this.#condition(key, expect)
+    return seen
   }
 
   /** A condition on a row that the transaction has written itself says nothing of others. */
@@ -223,11 +261,17 @@ export class Transaction {
     if (view.policy.conditionsAtCommit && writes.get(key) === undefined) writes.conditions.push({ key, expect })
   }
 
-  /** Asserts anew: the schema or the callback that made the value may have done anything. */
-  #write(key: Key, value: Uint8Array | undefined, kind: WriteKind): void {
+  /** Notes a write with its index entries, and claims those of unique indexes. Asserts anew: the functions that made value and entries may have done anything. */
+  #write<K, In, Out, Bound>({ table, version }: TableCodec<K, In, Out, Bound>, key: Key, value: Uint8Array | undefined, kind: WriteKind): void {
+    const { indexes } = table
+    const all = value === undefined || indexes.length === 0 ? undefined : table.entriesOf(value, key, undefined)
     this.#source.assertActive()
     this.#attempt.assertMayWrite()
-    this.#attempt.writes.set(key, { value, kind })
+    table.assertCurrent(version)
+    if (all === undefined) return this.#attempt.writes.set(key, { value, kind, table })
+    const { view, writes } = this.#attempt
+    for (const { index, stored } of all) if (index.unique) view.rely(stored)
+    writes.set(key, { value, kind, table, entries: { indexes, all } })
   }
 }
 
@@ -245,16 +289,19 @@ class HandleSource implements RowSource {
     this.#attempt.assertActive(this.#handle)
   }
 
-  get(key: Key): Uint8Array | undefined {
+  get(key: Key): Seen | undefined {
     return this.#attempt.view.get(key)
+  }
+
+  getByIndex(index: StoredIndex, entry: Key, ownEntries: KeyRange): FoundRow | undefined {
+    return this.#attempt.view.getByIndex(index, entry, ownEntries)
+  }
+
+  openIndex(index: StoredIndex, range: KeyRange, reverse: boolean): RowCursor {
+    return this.#attempt.view.openIndex(index, range, reverse)
   }
 
   open(range: KeyRange, reverse: boolean): RowCursor {
     return this.#attempt.view.open(range, reverse)
   }
-}
-
-/** Anything that can be awaited. */
-export function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

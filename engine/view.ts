@@ -9,12 +9,14 @@
  */
 import { LimitError } from './errors.js'
 import type { Limits } from './limits.js'
-import { RowCursor } from './row-cursor.js'
+import { RowCursor, type Hides, type Seen } from './row-cursor.js'
 import { owned, type SeenVersion, type Store } from './store/store.js'
 import type { Snapshot } from './store/epochs.js'
 import type { HeldSnapshot } from './store/iterator-snapshots.js'
+import type { SortedMap } from './store/sorted-map.js'
 import type { Version } from './store/window.js'
-import type { WriteSet } from './write-set.js'
+import type { StoredIndex } from './table/stored-index.js'
+import type { Write, WriteSet } from './write-set.js'
 import type { ConflictIndex } from '../isolation/conflict-index.js'
 import type { Policy } from '../isolation/policy.js'
 import { ReadSet } from '../isolation/read-set.js'
@@ -24,6 +26,12 @@ import { noTs, type CommitTs, type Key, type KeyRange } from '../isolation/types
 /** A write that a read passed over. Who wrote it, the conflict index or the row itself will say. */
 export interface IgnoredWrite {
   readonly by: KeyRange | undefined
+}
+
+/** A row that was found through an index. `seen` is undefined where it ought to be there and is not. */
+export interface FoundRow {
+  readonly key: Key
+  readonly seen: Seen | undefined
 }
 
 /** Ignored writes remembered for explanations. */
@@ -72,18 +80,27 @@ export class View {
     return this.#seenTs
   }
 
-  /** A row as the transaction sees it, encoded; undefined where it is absent. */
-  get(key: Key): Uint8Array | undefined {
-    const own = this.#parts.writes.get(key)
-    if (own !== undefined) return own.value
-    return this.getCommitted(key)
+  /** A row as the transaction sees it, encoded; undefined where nothing is known of it. Without a timestamp it is an own write. */
+  get(key: Key): Seen | undefined {
+    return this.#parts.writes.get(key) ?? this.getCommitted(key)
   }
 
   /** As `get`, but beneath the transaction's own writes. */
-  getCommitted(key: Key): Uint8Array | undefined {
+  getCommitted(key: Key): SeenVersion | undefined {
     this.#renew()
-    this.rely(key)
-    return this.saw(this.#parts.store.read(this.snapshot, key))?.value
+    return this.#fetch(this.snapshot, key)
+  }
+
+  /** The row that holds a key of a unique index, own writes before others': of several that claim it, the first. */
+  getByIndex(index: StoredIndex, entry: Key, ownEntries: KeyRange): FoundRow | undefined {
+    this.#assertReady(index)
+    const own = this.#parts.writes.sortedEntries()?.getPairOrNextHigher(ownEntries.lo)
+    if (own !== undefined && own[0] < ownEntries.hi) return { key: index.rowKeyOfOwn(own[0]), seen: own[1] }
+    const holder = this.getCommitted(entry)
+    if (holder?.value === undefined) return undefined
+    const key = index.rowKeyOf(entry, holder.value)
+    if (this.#parts.writes.get(key) !== undefined) return undefined // it has another key now, or is deleted
+    return { key, seen: this.#fetch(this.snapshot, key) }
   }
 
   /** Records a key as read (levels that track) without looking at its value. Throws `TRANSACTION_TOO_LARGE`, having recorded nothing. */
@@ -95,17 +112,41 @@ export class View {
     this.reads.addPoint(key)
   }
 
+  /** Entries of a range of an index, those of own writes as they are now. The cursor also fetches their rows. Throws `INDEX_BUILDING`. */
+  openIndex(index: StoredIndex, range: KeyRange, reverse: boolean): RowCursor {
+    this.#assertReady(index)
+    const rows = this.#parts.writes.sorted()
+    return this.#open(range, reverse, this.#parts.writes.sortedEntries(), rows && (({ key, value }) => rows.has(index.rowKeyOf(key, value))))
+  }
+
   /** Rows of a range, own writes as they are now. What the cursor holds is released when it is exhausted, closed or collected, or the view is released. */
   open(range: KeyRange, reverse: boolean): RowCursor {
+    return this.#open(range, reverse, this.#parts.writes.sorted(), undefined)
+  }
+
+  #open(range: KeyRange, reverse: boolean, own: SortedMap<Write> | undefined, hides: Hides | undefined): RowCursor {
     if (this.#tracks) this.#assertRoomForReads()
     this.#renew()
-    const { store, writes } = this.#parts
     const recorded = this.#tracks ? this.reads.addRange(range, reverse) : undefined
-    return new RowCursor(store, this.#cursorSnapshot(), range, reverse, writes.sorted(), {
+    return new RowCursor(this.#parts.store, this.#cursorSnapshot(), range, reverse, own, {
       recorded,
       onNewer: recorded && (newest => this.#meetNewer(newest, recorded)),
       onSeen: ts => this.#noteSeen(ts),
+      hides,
+      fetch: (snapshot, key) => this.#fetch(snapshot, key),
     })
+  }
+
+  /** A row beneath own writes, recorded before it is looked at. */
+  #fetch(snapshot: Snapshot, key: Key): SeenVersion | undefined {
+    this.rely(key)
+    return this.saw(this.#parts.store.read(snapshot, key))
+  }
+
+  /** Throws `INDEX_BUILDING` where the index was not complete at the commit that the next read sees. */
+  #assertReady(index: StoredIndex): void {
+    const { store, readOnly } = this.#parts
+    index.assertReady(this.policy.oneSnapshot ? this.snapshot.ts : readOnly ? store.acknowledgedTs : store.visibleTs)
   }
 
   /** To be called before the first effect of every write. Throws where the premise is known to be outdated (V-3). */

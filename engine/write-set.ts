@@ -5,12 +5,23 @@
 import type { Limits } from './limits.js'
 import { sortedMap, type SortedMap } from './store/sorted-map.js'
 import { checkTransactionSize } from './store/store.js'
+import type { RowEntry, StoredIndex } from './table/stored-index.js'
+import type { StoredTable } from './table/stored-table.js'
 import type { Key, KeyRange, WriteKind } from '../isolation/types.js'
 
 export interface Write {
   /** Encoded; undefined deletes the row. */
   readonly value: Uint8Array | undefined
   readonly kind: WriteKind
+  /** The row's table, where it is known. */
+  readonly table?: StoredTable
+  /** The row's entries in the indexes that its table had when it was written. */
+  readonly entries?: RowEntries
+}
+
+export interface RowEntries {
+  readonly indexes: readonly StoredIndex[]
+  readonly all: readonly RowEntry[]
 }
 
 /** What a conditional write found, stated anew so that it can be evaluated on the state at commit. */
@@ -30,14 +41,22 @@ export interface Mark {
 /** Bytes a write takes in a log record beside its key and value, at most. */
 const writeOverheadBytes = 16
 
+const none: readonly RowEntry[] = []
+
 export class WriteSet {
   readonly #limits: Limits
   readonly #writes = new Map<Key, Write>()
   readonly conditions: Condition[] = []
   /** Ranges deleted as such: at commit whatever is then in them goes too. */
   readonly deletedRanges: KeyRange[] = []
+  /** Tables written to, with the version that their rows had then. */
+  readonly tables: Map<StoredTable, number> = new Map()
   #undo: { key: Key; before: Write | undefined }[] | undefined
   #sorted: SortedMap<Write> | undefined
+  /** The index entries of the rows written, each with its row's value. */
+  #entries: SortedMap<Write> | undefined
+  /** Unique index keys claimed, with how many rows claim each. */
+  #claims: Map<Key, number> | undefined
   #sizeBytes = 0
 
   constructor(limits: Limits) {
@@ -65,6 +84,11 @@ export class WriteSet {
     return this.#writes.keys()
   }
 
+  /** The keys of the rows written, and the unique index keys claimed for them. */
+  keysAndClaims(): Iterable<Key> {
+    return this.#claims === undefined ? this.#writes.keys() : [...this.#writes.keys(), ...this.#claims.keys()]
+  }
+
   [Symbol.iterator](): IterableIterator<[Key, Write]> {
     return this.#writes.entries()
   }
@@ -76,8 +100,14 @@ export class WriteSet {
     checkTransactionSize(sizeBytes, this.#writes.size + (before ? 0 : 1), this.#limits)
     this.#sizeBytes = sizeBytes
     this.#undo?.push({ key, before })
-    this.#writes.set(key, write)
-    this.#sorted?.set(key, write)
+    this.#replace(key, before, write)
+    if (write.table !== undefined) this.#note(write.table)
+  }
+
+  /** Notes a range deleted as such. */
+  deleteRange(range: KeyRange, table: StoredTable): void {
+    this.deletedRanges.push(range)
+    this.#note(table)
   }
 
   /** An unchanging view of the writes in key order, or undefined where there are none. */
@@ -85,6 +115,41 @@ export class WriteSet {
     if (this.#writes.size === 0) return undefined
     this.#sorted ??= sortedMap([...this.#writes])
     return this.#sorted.clone()
+  }
+
+  /** An unchanging view of the index entries of the rows written, in the order of the entries. */
+  sortedEntries(): SortedMap<Write> | undefined {
+    return this.#entries?.clone()
+  }
+
+  #note(table: StoredTable): void {
+    if (!this.tables.has(table)) this.tables.set(table, table.version)
+  }
+
+  #replace(key: Key, before: Write | undefined, after: Write | undefined): void {
+    if (after !== undefined) {
+      this.#writes.set(key, after)
+      this.#sorted?.set(key, after)
+    } else {
+      this.#writes.delete(key)
+      this.#sorted?.delete(key)
+    }
+    for (const entry of before?.entries?.all ?? none) {
+      this.#entries!.delete(entry.own)
+      if (entry.index.unique) this.#claim(entry.stored, -1)
+    }
+    for (const entry of after?.entries?.all ?? none) {
+      this.#entries ??= sortedMap()
+      this.#entries.set(entry.own, after!)
+      if (entry.index.unique) this.#claim(entry.stored, 1)
+    }
+  }
+
+  #claim(key: Key, by: 1 | -1): void {
+    this.#claims ??= new Map()
+    const claims = (this.#claims.get(key) ?? 0) + by
+    if (claims === 0) this.#claims.delete(key)
+    else this.#claims.set(key, claims)
   }
 
   mark(): Mark {
@@ -96,15 +161,9 @@ export class WriteSet {
   undoTo(mark: Mark): void {
     while (this.#undo!.length > mark.undo) {
       const { key, before } = this.#undo!.pop()!
-      this.#sizeBytes -= writeSizeBytes(key, this.#writes.get(key)!)
-      if (before !== undefined) {
-        this.#sizeBytes += writeSizeBytes(key, before)
-        this.#writes.set(key, before)
-        this.#sorted?.set(key, before)
-      } else {
-        this.#writes.delete(key)
-        this.#sorted?.delete(key)
-      }
+      const write = this.#writes.get(key)!
+      this.#sizeBytes += (before === undefined ? 0 : writeSizeBytes(key, before)) - writeSizeBytes(key, write)
+      this.#replace(key, write, before)
     }
     this.conditions.length = mark.conditions
     this.deletedRanges.length = mark.deletedRanges

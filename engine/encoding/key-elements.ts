@@ -88,6 +88,16 @@ export const encodeElement = (element: unknown, type: KeyElementType, index: num
   }
 }
 
+/** The type that an element is of, for keys whose elements are not declared. Throws `INVALID_KEY` for what can be in no key; `index` and `outer` as for `encodeElement`. */
+export const typeOfElement = (element: unknown, index: number, outer: string): KeyElementType => {
+  if (typeof element === 'string' || typeof element === 'number' || typeof element === 'bigint' || typeof element === 'boolean') return typeof element as KeyElementType
+  if (element === null) return 'null'
+  if (is.isDate(element)) return 'date'
+  if (is.isUint8Array(element)) return 'bytes'
+  if (Array.isArray(element)) return element.map((inner, i) => typeOfElement(inner, i, `${outer}${index + 1}.`))
+  throw invalid(index, outer, `cannot be ${nameOfActual(element)}`)
+}
+
 /** The tag and content of a string or byte array without terminator: what every string or byte array that begins with it begins with. */
 export const encodeBeginning = (element: unknown, type: 'string' | 'bytes'): string => encodeElement(element, type, 0, '').slice(0, -1)
 
@@ -240,6 +250,11 @@ export class ElementReader {
 
   get atEnd(): boolean {
     return this.#at >= this.#key.length
+  }
+
+  /** Where the next element begins. */
+  get at(): number {
+    return this.#at
   }
 
   /** The elements up to the terminator, and the terminator. */

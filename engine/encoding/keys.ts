@@ -150,7 +150,7 @@ const encodeElements = (prefix: string, tuple: KeyTuple, types: readonly KeyElem
 }
 
 /** The least string above every string that begins with `start`. Content of byte arrays may hold 0xFF, so appending one is not enough. */
-const afterAllThatBeginWith = (start: string): Key => {
+export const afterAllThatBeginWith = (start: string): Key => {
   let end = start.length
   while (start.charCodeAt(end - 1) === 0xff) end--
   return asKey(start.slice(0, end - 1) + String.fromCharCode(start.charCodeAt(end - 1) + 1))

@@ -40,7 +40,7 @@ const chunkSizeBytes = 1_024 * 1_024
 const endOfRows = asKey('\xff')
 
 /** What is wrong with the content of a row, if anything is. */
-export type JudgeRow = (key: Key, value: Uint8Array) => string | undefined
+export type JudgeRow = (key: Key, value: Uint8Array, ts: CommitTs) => string | undefined
 
 export class Audit {
   readonly findings: AuditFinding[] = []
@@ -133,7 +133,7 @@ function problemOf(key: Key, bytes: Uint8Array, newestTs: CommitTs, judge: Judge
   try {
     const { ts, value } = decodeRow(key, bytes)
     if (ts > newestTs) return `the row is of commit ${ts}, and the newest is ${newestTs}`
-    return judge(key, value)
+    return judge(key, value, ts)
   } catch (error) {
     return messageOf(error)
   }

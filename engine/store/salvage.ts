@@ -40,8 +40,10 @@ export interface UnreadablePart {
 export interface Meaning {
   /** What is wrong with a row, if anything is; throws `CORRUPT` for what cannot be decoded. Called for every row that is taken. */
   judge(key: Key, value: Uint8Array): string | undefined
-  /** Rows that must be added so that everybody finds those of the tables with these prefixes. Called at the end. */
-  complete(prefixes: readonly string[]): readonly { readonly key: Key; readonly value: Uint8Array }[]
+  /** A row that was taken is deleted again by a later commit. */
+  forget(key: Key): void
+  /** Rows that must be put, or without `value` deleted, so that everybody finds the rows of the tables with these prefixes. Called at the end. */
+  complete(prefixes: readonly string[]): readonly { readonly key: Key; readonly value: Uint8Array | undefined }[]
 }
 
 export interface SalvagePlace {
@@ -96,9 +98,10 @@ export class Salvage {
       const completeness = await this.#readRowFile()
       const appliedBefore = completeness === 'up to the log' ? undefined : completeness === 'unknown' ? noTs : completeness.appliedTs
       const { log, logCommits } = await this.#readLog(appliedBefore)
+      const changed = this.#place.meaning.complete(prefixesIn(target.summaries()))
+      if (changed.length > 0) this.#raise(asTs(this.#highestTs + 1)) // a commit of its own
       const appliedTs = this.#highestTs
-      const added = this.#place.meaning.complete(prefixesIn(target.summaries()))
-      for (const { key, value } of added) target.put(key, appliedTs, value)
+      for (const { key, value } of changed) target.put(key, appliedTs, value)
       const summaries = target.summaries()
       const incarnation = Math.max(1, this.#metadata?.incarnation ?? 0, ...this.#plausible(log.incarnation, 'an opening'))
       await target.complete({ appliedTs, incarnation }, this.#nextTs(log))
@@ -201,6 +204,7 @@ export class Salvage {
     if (ts > numberMax) return this.find({ part: 'rows', key, problem: `its timestamp is ${ts}, which cannot be right` })
     this.#raise(ts)
     const problem = value === undefined ? undefined : this.#problemOf(key, value)
+    if (value === undefined) this.#place.meaning.forget(key)
     if (problem === undefined) this.#target.put(key, ts, value)
     else this.find({ part: 'rows', key, problem })
   }

@@ -1,13 +1,14 @@
 /** Between what callers of a table say (keys, values, range options) and the bytes of the one keyspace. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { decodeKey, encodeKey, encodePartial, prefixRange, tablePrefix, tableRange } from '../encoding/keys.js'
+import { decodeKey, encodeKey, encodePartial, prefixRange, tableRange } from '../encoding/keys.js'
 import type { KeyElementType, KeyTuple } from '../encoding/key-elements.js'
-import { decodeValue, encodeValue } from '../encoding/values.js'
-import { ConstraintError, LimitError, StorageError, UsageError } from '../errors.js'
-import { successor, type Key, type KeyRange } from '../../isolation/types.js'
+import { encodeValue } from '../encoding/values.js'
+import { ConstraintError, LimitError, UsageError } from '../errors.js'
+import { successor, type CommitTs, type Key, type KeyRange } from '../../isolation/types.js'
 import type { RangeOptions } from './definition.js'
+import type { StoredTable } from './stored-table.js'
 
-const rangeOptions: ReadonlySet<string> = new Set(['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit'])
+export const rangeOptions: ReadonlySet<string> = new Set(['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit'])
 
 /** A range as the engine walks it. */
 export interface ResolvedRange {
@@ -17,37 +18,39 @@ export interface ResolvedRange {
 }
 
 export interface CodecParts {
-  readonly id: number
-  readonly name: string
-  readonly types: readonly KeyElementType[]
+  readonly table: StoredTable
+  /** Of the rows that this handle writes. */
+  readonly version: number
   readonly schema: StandardSchemaV1 | undefined
-  readonly catalogKey: Key
   readonly valueSizeBytes: number
 }
 
 export class TableCodec<K, In, Out, Bound> {
-  readonly name: string
-  readonly types: readonly KeyElementType[]
-  /** The key of the table's catalog entry: using the table reads it. */
-  readonly catalogKey: Key
+  readonly table: StoredTable
+  readonly version: number
+  readonly #types: readonly KeyElementType[]
   readonly #prefix: string
   readonly #bare: boolean
   readonly #schema: StandardSchemaV1 | undefined
   readonly #valueSizeBytes: number
 
   constructor(parts: CodecParts) {
-    this.name = parts.name
-    this.types = parts.types
-    this.catalogKey = parts.catalogKey
-    this.#prefix = tablePrefix(parts.id)
-    this.#bare = parts.types.length === 1
+    this.table = parts.table
+    this.version = parts.version
+    this.#types = parts.table.types
+    this.#prefix = parts.table.prefix
+    this.#bare = parts.table.types.length === 1
     this.#schema = parts.schema
     this.#valueSizeBytes = parts.valueSizeBytes
   }
 
+  get name(): string {
+    return this.table.name
+  }
+
   /** Throws `INVALID_KEY`, `KEY_TOO_LARGE`. */
   encodeKey(key: K): Key {
-    return encodeKey(this.#prefix, this.#tuple(key), this.types)
+    return encodeKey(this.#prefix, this.#tuple(key), this.#types)
   }
 
   decodeKey(key: Key): K {
@@ -57,7 +60,7 @@ export class TableCodec<K, In, Out, Bound> {
 
   /** Validates against the schema, then encodes. Throws `SCHEMA`, `INVALID_VALUE`, `VALUE_TOO_LARGE`, `NOT_SYNCHRONOUS`. */
   encodeValue(value: In, key: K): Uint8Array {
-    const bytes = encodeValue(this.#validate(value, key))
+    const bytes = encodeValue(this.validate(value, key))
     if (bytes.length > this.#valueSizeBytes) {
       throw new LimitError('VALUE_TOO_LARGE', `A value for table ${JSON.stringify(this.name)} takes ${bytes.length} bytes; the limit is ${this.#valueSizeBytes}.`)
     }
@@ -69,30 +72,23 @@ export class TableCodec<K, In, Out, Bound> {
     return encodeValue(value)
   }
 
-  /** Throws `CORRUPT`, naming table and key. */
-  decodeValue(bytes: Uint8Array, key: Key): Out {
-    try {
-      return decodeValue(bytes) as Out
-    } catch (error) {
-      throw new StorageError('CORRUPT', `The row ${keyText(this.decodeKey(key))} of table ${JSON.stringify(this.name)} cannot be decoded.`, { cause: error })
-    }
+  /** What commit `ts` wrote; without `ts`, what a running transaction has written. Throws as `StoredTable.decode`. */
+  decodeValue(bytes: Uint8Array, key: Key, ts: CommitTs | undefined): Out {
+    return this.table.decode(bytes, key, ts) as Out
+  }
+
+  /** The bytes of a row: as they are stored, and as they would be had the row been written in the present version. Undefined where it is absent. Throws as `decodeValue`. */
+  bytesOf(key: Key, seen: { readonly value: Uint8Array | undefined; readonly ts?: CommitTs | undefined } | undefined): { readonly stored: Uint8Array; readonly asOfNow: Uint8Array } | undefined {
+    if (seen?.value === undefined) return undefined
+    const stored = Uint8Array.from(seen.value) // what was read is on loan, and a migration may read something
+    const isOld = seen.ts !== undefined && this.table.isOld(seen.ts)
+    return { stored, asOfNow: isOld ? encodeValue(this.decodeValue(stored, key, seen.ts)) : stored }
   }
 
   /** Throws `INVALID_ARGUMENT` for options that contradict each other or do not exist, `INVALID_KEY`, `KEY_TOO_LARGE`. */
   range(options: RangeOptions<Bound> = {}): ResolvedRange {
-    if (typeof options !== 'object' || options === null) throw this.#badRange('the options must be an object')
-    for (const option of Object.keys(options)) {
-      if (!rangeOptions.has(option)) throw this.#badRange(`unknown option ${JSON.stringify(option)}`)
-    }
-    const { gt, gte, lt, lte, prefix, reverse = false, limit = Infinity } = options
-    if (typeof reverse !== 'boolean') throw this.#badRange('"reverse" must be true or false')
-    if (limit !== Infinity && !(Number.isSafeInteger(limit) && limit >= 0)) throw this.#badRange('"limit" must be an integer of at least 0')
-    if (gt !== undefined && gte !== undefined) throw this.#badRange('"gt" and "gte" exclude each other')
-    if (lt !== undefined && lte !== undefined) throw this.#badRange('"lt" and "lte" exclude each other')
-    if (prefix !== undefined) {
-      if (gt !== undefined || gte !== undefined || lt !== undefined || lte !== undefined) throw this.#badRange('"prefix" excludes other bounds')
-      return { range: prefixRange(this.#prefix, this.#tuple(prefix), this.types), reverse, limit }
-    }
+    const { gt, gte, lt, lte, prefix, reverse, limit } = checkedRange(options, `table ${JSON.stringify(this.name)}`, rangeOptions)
+    if (prefix !== undefined) return { range: prefixRange(this.#prefix, this.#tuple(prefix), this.#types), reverse, limit }
     const whole = tableRange(this.#prefix)
     const lo = gte !== undefined ? this.#bound(gte) : gt !== undefined ? successor(this.#bound(gt)) : whole.lo
     const hi = lt !== undefined ? this.#bound(lt) : lte !== undefined ? successor(this.#bound(lte)) : whole.hi
@@ -100,16 +96,17 @@ export class TableCodec<K, In, Out, Bound> {
   }
 
   #bound(bound: Bound): Key {
-    return encodePartial(this.#prefix, this.#tuple(bound), this.types)
+    return encodePartial(this.#prefix, this.#tuple(bound), this.#types)
   }
 
   #tuple(key: unknown): KeyTuple {
     if (this.#bare) return [key] as KeyTuple
     if (Array.isArray(key)) return key as KeyTuple
-    throw new UsageError('INVALID_KEY', `A key of table ${JSON.stringify(this.name)} is an array of ${this.types.length} elements (${JSON.stringify(this.types)}).`)
+    throw new UsageError('INVALID_KEY', `A key of table ${JSON.stringify(this.name)} is an array of ${this.#types.length} elements (${JSON.stringify(this.#types)}).`)
   }
 
-  #validate(value: In, key: K): unknown {
+  /** The value as the schema makes it. Throws `SCHEMA`, `NOT_SYNCHRONOUS`. */
+  validate(value: In, key: K): unknown {
     if (this.#schema === undefined) return value
     const result = this.#schema['~standard'].validate(value)
     if (result instanceof Promise) {
@@ -129,10 +126,22 @@ export class TableCodec<K, In, Out, Bound> {
       { table: this.name, key, issues },
     )
   }
+}
 
-  #badRange(what: string): UsageError {
-    return new UsageError('INVALID_ARGUMENT', `Range of table ${JSON.stringify(this.name)}: ${what}.`)
+/** Options of a range, with what is left out filled in. Throws `INVALID_ARGUMENT` for options that contradict each other or do not exist. */
+export function checkedRange<Bound>(options: RangeOptions<Bound>, of: string, known: ReadonlySet<string>): RangeOptions<Bound> & { readonly reverse: boolean; readonly limit: number } {
+  const bad = (what: string): UsageError => new UsageError('INVALID_ARGUMENT', `Range of ${of}: ${what}.`)
+  if (typeof options !== 'object' || options === null) throw bad('the options must be an object')
+  for (const option of Object.keys(options)) {
+    if (!known.has(option)) throw bad(`unknown option ${JSON.stringify(option)}`)
   }
+  const { gt, gte, lt, lte, prefix, reverse = false, limit = Infinity } = options
+  if (typeof reverse !== 'boolean') throw bad('"reverse" must be true or false')
+  if (limit !== Infinity && !(Number.isSafeInteger(limit) && limit >= 0)) throw bad('"limit" must be an integer of at least 0')
+  if (gt !== undefined && gte !== undefined) throw bad('"gt" and "gte" exclude each other')
+  if (lt !== undefined && lte !== undefined) throw bad('"lt" and "lte" exclude each other')
+  if (prefix !== undefined && (gt !== undefined || gte !== undefined || lt !== undefined || lte !== undefined)) throw bad('"prefix" excludes other bounds')
+  return { ...options, reverse, limit }
 }
 
 /** JSON has no bigint. */

@@ -241,6 +241,9 @@ describe('a database', () => {
     check: db => db.check(),
     stats: db => db.stats(),
     compact: db => db.compact(),
+    tables: db => db.tables(),
+    renameTable: db => db.renameTable('numbers', 'figures'),
+    dropTable: db => db.dropTable('numbers'),
   }
 
   test('there is no operation that this suite does not know', () => {

@@ -975,7 +975,11 @@ describe('schemas', () => {
   test('a schema that validates asynchronously is refused, and its outcome is nobody’s unhandled rejection', async () => {
     const { db } = openTest()
     const late: StandardSchemaV1 = { '~standard': { version: 1, vendor: 'test', validate: () => Promise.reject(new Error('late')) } }
-    const t = db.table('late', { key: ['string'], schema: late })
+    expect(await failureOf(() => db.table('late', { key: ['string'], schema: late }))).toMatchObject({ code: 'NOT_SYNCHRONOUS' })
+    expect(db.tables()).toEqual([])
+    // One that turns out to be asynchronous only for what is written.
+    const later: StandardSchemaV1 = { '~standard': { version: 1, vendor: 'test', validate: value => (value === 1 ? late['~standard'].validate(value) : { value }) } }
+    const t = db.table('later', { key: ['string'], schema: later })
     expect(await failureOf(() => db.put(t, 'a', 1))).toMatchObject({ code: 'NOT_SYNCHRONOUS' })
     await turns()
     expect(db.count(t)).toBe(0)

@@ -1,0 +1,114 @@
+/**
+ * The rows of the catalog (table id 0): which tables and indexes there are, under which ids. They are rows of the one keyspace, so they are versioned, logged and tracked like any other.
+ *
+ *     [table]                       id, key types, version of the rows; until which commit rows are of older versions
+ *     [table, index]                id, unique, many, version, the rows' version, whether it is ready
+ *     [table, index, "progress"]    while the index is built: up to which row it is
+ *     [null, id]                    what was under this id is being deleted
+ *
+ * Using a table relies on its row, reading an index on that of the index; progress is a row of its own so that it disturbs neither.
+ */
+import { decodeKey, encodeKey, tablePrefix } from '../encoding/keys.js'
+import type { KeyElementType } from '../encoding/key-elements.js'
+import { decodeValue, encodeValue } from '../encoding/values.js'
+import { StorageError } from '../errors.js'
+import type { CommitTs, Key } from '../../isolation/types.js'
+
+export const catalogId = 0
+export const catalogPrefix: string = tablePrefix(catalogId)
+
+/** Rows written before commit `untilTs` are of this version, unless an earlier era holds them. */
+export interface Era {
+  readonly version: number
+  readonly untilTs: CommitTs
+}
+
+export interface TableRow {
+  readonly is: 'table'
+  readonly name: string
+  readonly id: number
+  readonly key: readonly KeyElementType[]
+  readonly version: number
+  /** Oldest first; empty where every row is of the present version. */
+  readonly eras: readonly Era[]
+}
+
+export interface IndexRow {
+  readonly is: 'index'
+  readonly table: string
+  readonly name: string
+  readonly id: number
+  readonly unique: boolean
+  readonly many: boolean
+  readonly version: number
+  readonly tableVersion: number
+  readonly ready: boolean
+}
+
+export interface ProgressRow {
+  readonly is: 'progress'
+  readonly table: string
+  readonly index: string
+  /** The last row that has its entries: its key without the table's prefix. */
+  readonly builtTo: string
+}
+
+export interface DroppedRow {
+  readonly is: 'dropped'
+  readonly id: number
+}
+
+export type CatalogRow = TableRow | IndexRow | ProgressRow | DroppedRow
+
+export const tableKeyInCatalog = (table: string): Key => encodeKey(catalogPrefix, [table], ['string'])
+export const indexKeyInCatalog = (table: string, index: string): Key => encodeKey(catalogPrefix, [table, index], ['string', 'string'])
+export const progressKeyInCatalog = (table: string, index: string): Key => encodeKey(catalogPrefix, [table, index, 'progress'], ['string', 'string', 'string'])
+export const droppedKeyInCatalog = (id: number): Key => encodeKey(catalogPrefix, [null, id], ['null', 'number'])
+
+/** The row as it is stored. */
+export function encodeCatalogRow(row: CatalogRow): { readonly key: Key; readonly value: Uint8Array } {
+  switch (row.is) {
+    case 'table': {
+      const { id, key, version, eras } = row
+      return { key: tableKeyInCatalog(row.name), value: encodeValue({ id, key, ...(version !== 1 && { version }), ...(eras.length > 0 && { eras }) }) }
+    }
+    case 'index': {
+      const { id, unique, many, version, tableVersion, ready } = row
+      return { key: indexKeyInCatalog(row.table, row.name), value: encodeValue({ id, unique, many, version, tableVersion, ready }) }
+    }
+    case 'progress':
+      return { key: progressKeyInCatalog(row.table, row.index), value: encodeValue({ builtTo: Uint8Array.from(Buffer.from(row.builtTo, 'latin1')) }) }
+    case 'dropped':
+      return { key: droppedKeyInCatalog(row.id), value: encodeValue(null) }
+  }
+}
+
+/** Throws `CORRUPT`. */
+export function decodeCatalogRow(key: Key, value: Uint8Array): CatalogRow {
+  const [first, second, third, ...more] = decodeKey(key).tuple
+  const stored = decodeValue(value) as Record<string, unknown> | null
+  if (first === null && typeof second === 'number' && Number.isSafeInteger(second) && third === undefined) return { is: 'dropped', id: second }
+  if (typeof first !== 'string' || stored === null || typeof stored !== 'object' || more.length > 0) throw notUnderstood()
+  if (second === undefined) return tableRow(first, stored)
+  if (typeof second !== 'string') throw notUnderstood()
+  if (third === undefined) return indexRow(first, second, stored)
+  if (third !== 'progress' || !(stored['builtTo'] instanceof Uint8Array)) throw notUnderstood()
+  return { is: 'progress', table: first, index: second, builtTo: Buffer.from(stored['builtTo']).toString('latin1') }
+}
+
+function tableRow(name: string, { id, key, version = 1, eras = [] }: Record<string, unknown>): TableRow {
+  if (!isNumber(id) || !Array.isArray(key) || !isNumber(version) || !Array.isArray(eras) || !eras.every(isEra)) throw notUnderstood()
+  return { is: 'table', name, id, key: key as KeyElementType[], version, eras }
+}
+
+function indexRow(table: string, name: string, { id, unique, many, version, tableVersion, ready }: Record<string, unknown>): IndexRow {
+  const isUnderstood = isNumber(id) && typeof unique === 'boolean' && typeof many === 'boolean' && isNumber(version) && isNumber(tableVersion) && typeof ready === 'boolean'
+  if (!isUnderstood) throw notUnderstood()
+  return { is: 'index', table, name, id, unique, many, version, tableVersion, ready }
+}
+
+const isNumber = (value: unknown): value is number => Number.isSafeInteger(value)
+
+const isEra = (era: unknown): era is Era => typeof era === 'object' && era !== null && 'version' in era && isNumber(era.version) && 'untilTs' in era && isNumber(era.untilTs)
+
+const notUnderstood = (): StorageError => new StorageError('CORRUPT', 'An entry of the catalog cannot be understood.')

@@ -1,0 +1,257 @@
+/**
+ * What a change of the catalog leaves to be done: building indexes, rewriting rows of older versions, deleting what was under an id that is no more. In steps, beside other work, one thing after
+ * the other.
+ *
+ *     step: present rows read --> writes derived from them --> installed as one commit, in one synchronous stretch     then others work, while it is synced
+ *
+ *   J-1  Nothing is awaited between reading and installing, and no commit can come in between, so a step is right on the present without any validation.
+ *   J-2  From the commit that declares an index on, every commit maintains it; so once the step that reads the last row is installed, it holds every row. That commit says that it is ready.
+ *   J-3  What was done is in the same commit as how far it is. A crash loses steps that were not synced, and both with them; the next opening goes on where the rest ends.
+ */
+import type { CommitPath } from '../commit.js'
+import { tablePrefix, tableRange } from '../encoding/keys.js'
+import { encodeValue } from '../encoding/values.js'
+import type { Environment } from '../environment.js'
+import { ConstraintError, StorageError } from '../errors.js'
+import type { Limits } from '../limits.js'
+import { SnapshotCursor, type SeenRow } from '../store/snapshot-cursor.js'
+import type { Snapshot } from '../store/epochs.js'
+import type { Store } from '../store/store.js'
+import type { Write } from '../write-set.js'
+import { asKey, successor, type Key, type KeyRange } from '../../isolation/types.js'
+import { droppedKeyInCatalog, encodeCatalogRow, progressKeyInCatalog } from './catalog-rows.js'
+import { keyText } from './codec.js'
+import { StoredIndex } from './stored-index.js'
+import type { StoredTable } from './stored-table.js'
+
+export interface ChangesParts {
+  readonly store: Store
+  readonly commitPath: CommitPath
+  readonly environment: Environment
+  readonly limits: Limits
+}
+
+export interface ChangesHooks {
+  /** An index cannot be built: for duplicates, or for what its function does. */
+  indexFailed(index: StoredIndex, error: Error): void
+}
+
+/** Writes of one step, at most: installing takes about as long as finding them. */
+const stepWrites = 1_000
+/** Of the time that a checkpoint's step may take, what finding a step's writes may take. */
+const stepShare = 0.5
+/** Rows passed between two looks at the clock. */
+const rowsPerLook = 16
+
+interface Job {
+  readonly of: StoredIndex | StoredTable | number
+  readonly done: Promise<void>
+  /** The next step; undefined where nothing is left to be done. */
+  next(): Step | undefined
+  resolve(): void
+  reject(error: unknown): void
+}
+
+interface Step {
+  readonly writes: ReadonlyMap<Key, Write>
+  readonly label: string
+  /** To be called once they are installed. */
+  installed?(): void
+}
+
+export class Changes {
+  readonly #parts: ChangesParts
+  readonly #hooks: ChangesHooks
+  readonly #jobs: Job[] = []
+  #running = false
+
+  constructor(parts: ChangesParts, hooks: ChangesHooks) {
+    this.#parts = parts
+    this.#hooks = hooks
+  }
+
+  /** Builds an index. Resolves when it is ready, on disk; rejects where it cannot be built. */
+  build(index: StoredIndex): Promise<void> {
+    return this.#add(index, () => this.#buildStep(index))
+  }
+
+  /** Rewrites rows of older versions. Resolves when there are none, on disk; rejects with what keeps a row from being migrated. */
+  migrate(table: StoredTable): Promise<void> {
+    const start = tableRange(table.prefix).lo
+    let { version } = table
+    let from = start
+    return this.#add(table, () => {
+      if (version !== table.version) from = start // declared anew meanwhile
+      version = table.version
+      return this.#migrationStep(table, from, next => (from = next))
+    })
+  }
+
+  /** Deletes everything under an id, and its row in the catalog. */
+  deleteAll(id: number): void {
+    this.#add(id, () => this.#deletionStep(id)).catch(() => {}) // goes on at the next opening
+  }
+
+  #add(of: Job['of'], next: Job['next']): Promise<void> {
+    const same = this.#jobs.find(job => job.of === of)
+    if (same !== undefined) return same.done
+    let resolve!: () => void
+    let reject!: (error: unknown) => void
+    const done = new Promise<void>((onDone, onError) => {
+      resolve = onDone
+      reject = onError
+    })
+    this.#jobs.push({ of, done, next, resolve, reject })
+    if (!this.#running) {
+      this.#running = true
+      this.#parts.environment.defer(() => void this.#run())
+    }
+    return done
+  }
+
+  async #run(): Promise<void> {
+    for (let job = this.#jobs[0]; job !== undefined; job = this.#jobs[0]) {
+      try {
+        await this.#finish(job)
+        job.resolve()
+      } catch (error) {
+        if (job.of instanceof StoredIndex && !(error instanceof StorageError)) this.#giveUp(job.of, error as Error)
+        job.reject(error)
+      }
+      this.#jobs.splice(this.#jobs.indexOf(job), 1)
+    }
+    this.#running = false
+  }
+
+  /** What failed for the disk's sake goes on at the next declaration; everything else would fail again. */
+  #giveUp(index: StoredIndex, error: Error): void {
+    try {
+      this.#hooks.indexFailed(index, error)
+    } catch {
+      // No space to drop it: it stays as one that is being built.
+    }
+  }
+
+  async #finish(job: Job): Promise<void> {
+    const { store, commitPath, environment } = this.#parts
+    for (;;) {
+      for (let room = store.room(); room !== undefined; room = store.room()) await room
+      store.assertUsable()
+      const startedMs = environment.nowMs()
+      const step = commitPath.apart(() => job.next())
+      if (step === undefined) return
+      const ts = step.writes.size === 0 ? store.visibleTs : commitPath.install(step.writes, { label: step.label, durability: 'durable' })
+      step.installed?.()
+      const tookMs = environment.nowMs() - startedMs
+      await store.whenDurable(ts)
+      // Half of the time is for others.
+      await new Promise<void>(resolve => void (tookMs < 1 ? environment.defer(resolve) : environment.setTimer(resolve, Math.min(tookMs, this.#parts.limits.stepMs))))
+    }
+  }
+
+  #buildStep(index: StoredIndex): Step | undefined {
+    const { table } = index
+    if (index.dropped !== undefined || index.readyTs !== undefined) return undefined
+    const writes = new Map<Key, Write>()
+    const { lo, hi } = tableRange(table.prefix)
+    const from = index.builtTo === undefined ? lo : successor(asKey(table.prefix + index.builtTo))
+    const last = this.#overRows({ lo: from, hi }, writes, (row, present) => {
+      for (const { stored, value } of index.entriesOf(table.decode(row.value, row.key, row.ts), row.key)) {
+        if (index.unique) this.#assertFree(index, row.key, stored, writes.get(stored)?.value ?? this.#parts.store.read(present, stored)?.value)
+        writes.set(stored, { value, kind: 'insert' })
+      }
+    })
+    const label = `build index ${JSON.stringify(index.name)} of table ${JSON.stringify(table.name)}`
+    if (last !== undefined) {
+      const builtTo = last.slice(table.prefix.length)
+      putRow(writes, { is: 'progress', table: table.name, index: index.name, builtTo })
+      return { writes, label, installed: () => void (index.builtTo = builtTo) }
+    }
+    writes.set(progressKeyInCatalog(table.name, index.name), { value: undefined, kind: 'delete' })
+    const { id, name, unique, many, version, tableVersion } = index
+    putRow(writes, { is: 'index', table: table.name, id, name, unique, many, version, tableVersion, ready: true })
+    return {
+      writes,
+      label,
+      installed: () => {
+        index.builtTo = undefined
+        index.readyTs = this.#parts.store.visibleTs
+      },
+    }
+  }
+
+  #assertFree(index: StoredIndex, rowKey: Key, entry: Key, holder: Uint8Array | undefined): void {
+    if (holder === undefined) return
+    const holderKey = index.rowKeyOf(entry, holder)
+    if (holderKey === rowKey) return
+    const { table } = index
+    const [key, other] = [table.keyOf(rowKey), table.keyOf(holderKey)]
+    throw new ConstraintError(
+      'UNIQUE_VIOLATION',
+      `Unique index ${JSON.stringify(index.name)} of table ${JSON.stringify(table.name)} cannot be built: the rows ${keyText(other)} and ${keyText(key)} have one key in it. The table is as it was, without the index.`,
+      { table: table.name, key, unique: { index: index.name, holder: other } },
+    )
+  }
+
+  /** Where progress is kept costs nothing: rows that were rewritten are newer, and passing them is cheap. */
+  #migrationStep(table: StoredTable, from: Key, passed: (from: Key) => void): Step | undefined {
+    if (table.isDropped || table.eras.length === 0) return undefined
+    const rows = new Map<Key, Write>()
+    const last = this.#overRows({ lo: from, hi: tableRange(table.prefix).hi }, rows, row => {
+      if (!table.isOld(row.ts)) return
+      const value = encodeValue(table.decode(row.value, row.key, row.ts))
+      rows.set(row.key, { value, kind: 'put', table })
+    })
+    const label = `migrate table ${JSON.stringify(table.name)} to version ${table.version}`
+    const writes = new Map([...rows, ...this.#parts.commitPath.entriesFor(rows)])
+    if (last !== undefined) return { writes, label, installed: () => passed(successor(last)) }
+    putRow(writes, { ...table.row, eras: [] })
+    return { writes, label, installed: () => void (table.eras = []) }
+  }
+
+  #deletionStep(id: number): Step | undefined {
+    const writes = new Map<Key, Write>()
+    const isDone = this.#overRows(tableRange(tablePrefix(id)), writes, row => void writes.set(row.key, { value: undefined, kind: 'delete' })) === undefined
+    const key = droppedKeyInCatalog(id)
+    if (isDone && writes.size === 0 && this.#read(key) === undefined) return undefined
+    if (isDone) writes.set(key, { value: undefined, kind: 'delete' })
+    return { writes, label: 'delete what was dropped' }
+  }
+
+  #read(key: Key): Uint8Array | undefined {
+    const { store } = this.#parts
+    const present = store.epochs.acquire(store.visibleTs, false)
+    try {
+      return store.read(present, key)?.value
+    } finally {
+      store.epochs.release(present)
+    }
+  }
+
+  /** Calls `visit` with present rows of a range until a step is full; returns the last row's key, or undefined where the range is exhausted. */
+  #overRows(range: KeyRange, writes: ReadonlyMap<Key, Write>, visit: (row: SeenRow, present: Snapshot) => void): Key | undefined {
+    const { store, environment, limits } = this.#parts
+    const untilMs = environment.nowMs() + limits.stepMs * stepShare
+    const present = store.epochs.acquire(store.visibleTs, false)
+    try {
+      const cursor = new SnapshotCursor(store.epochs.window, present, range, false)
+      let sizeBytes = 0
+      for (let rows = 1; ; rows++) {
+        const row = cursor.peek()
+        if (row === undefined || row === 'moved') return undefined
+        cursor.take()
+        visit(row, present)
+        sizeBytes += row.value.length
+        const isFull = writes.size >= stepWrites || sizeBytes >= limits.stepSizeBytes || (rows % rowsPerLook === 0 && environment.nowMs() >= untilMs)
+        if (isFull) return row.key
+      }
+    } finally {
+      store.epochs.release(present)
+    }
+  }
+}
+
+function putRow(writes: Map<Key, Write>, row: Parameters<typeof encodeCatalogRow>[0]): void {
+  const { key, value } = encodeCatalogRow(row)
+  writes.set(key, { value, kind: 'put' })
+}
