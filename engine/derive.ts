@@ -44,7 +44,10 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
   const kept = new Map<Key, Derived>()
   for (const entry of after) {
     const other = kept.get(entry.stored)
-    if (other !== undefined && other.rowKey !== entry.rowKey) throw violation(entry.index, entry.rowKey, other.rowKey)
+    if (other !== undefined && other.rowKey !== entry.rowKey) {
+      const isHolder = before.some(({ stored, rowKey }) => stored === entry.stored && rowKey === entry.rowKey)
+      throw isHolder ? violation(entry.index, other.rowKey, entry.rowKey) : violation(entry.index, entry.rowKey, other.rowKey)
+    }
     kept.set(entry.stored, entry)
   }
   /** Rows that give up an index key of a unique index, by its entry. */

@@ -94,7 +94,7 @@ export class View {
   /** The row that holds a key of a unique index, own writes before others': of several that claim it, the first. */
   getByIndex(index: StoredIndex, entry: Key, ownEntries: KeyRange): FoundRow | undefined {
     this.#assertReady(index)
-    const own = this.#parts.writes.sortedEntries()?.getPairOrNextHigher(ownEntries.lo)
+    const own = this.#parts.writes.sortedEntries(index.table)?.getPairOrNextHigher(ownEntries.lo)
     if (own !== undefined && own[0] < ownEntries.hi) return { key: index.rowKeyOfOwn(own[0]), seen: own[1] }
     const holder = this.getCommitted(entry)
     if (holder?.value === undefined) return undefined
@@ -115,8 +115,9 @@ export class View {
   /** Entries of a range of an index, those of own writes as they are now. The cursor also fetches their rows. Throws `INDEX_BUILDING`. */
   openIndex(index: StoredIndex, range: KeyRange, reverse: boolean): RowCursor {
     this.#assertReady(index)
+    const own = this.#parts.writes.sortedEntries(index.table)
     const rows = this.#parts.writes.sorted()
-    return this.#open(range, reverse, this.#parts.writes.sortedEntries(), rows && (({ key, value }) => rows.has(index.rowKeyOf(key, value))))
+    return this.#open(range, reverse, own, rows && (({ key, value }) => rows.has(index.rowKeyOf(key, value))))
   }
 
   /** Rows of a range, own writes as they are now. What the cursor holds is released when it is exhausted, closed or collected, or the view is released. */
@@ -147,6 +148,7 @@ export class View {
   #assertReady(index: StoredIndex): void {
     const { store, readOnly } = this.#parts
     index.assertReady(this.policy.oneSnapshot ? this.snapshot.ts : readOnly ? store.acknowledgedTs : store.visibleTs)
+    this.#noteSeen(index.readyTs!)
   }
 
   /** To be called before the first effect of every write. Throws where the premise is known to be outdated (V-3). */

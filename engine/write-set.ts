@@ -53,6 +53,8 @@ export class WriteSet {
   readonly tables: Map<StoredTable, number> = new Map()
   #undo: { key: Key; before: Write | undefined }[] | undefined
   #sorted: SortedMap<Write> | undefined
+  /** For which indexes of a table every row written has its entries. */
+  readonly #indexesOf = new Map<StoredTable, readonly StoredIndex[]>()
   /** The index entries of the rows written, each with its row's value. */
   #entries: SortedMap<Write> | undefined
   /** Unique index keys claimed, with how many rows claim each. */
@@ -101,7 +103,10 @@ export class WriteSet {
     this.#sizeBytes = sizeBytes
     this.#undo?.push({ key, before })
     this.#replace(key, before, write)
-    if (write.table !== undefined) this.#note(write.table)
+    const { table } = write
+    if (table === undefined) return
+    this.#note(table)
+    if (write.value !== undefined && write.entries?.indexes !== table.indexes) this.#indexesOf.delete(table)
   }
 
   /** Notes a range deleted as such. */
@@ -117,9 +122,22 @@ export class WriteSet {
     return this.#sorted.clone()
   }
 
-  /** An unchanging view of the index entries of the rows written, in the order of the entries. */
-  sortedEntries(): SortedMap<Write> | undefined {
+  /**
+   * An unchanging view of the index entries of the rows written, in the order of the entries; those of `table` for the indexes that it has now. Throws what the functions of indexes that were declared
+   * after a row was written say of it.
+   */
+  sortedEntries(table: StoredTable): SortedMap<Write> | undefined {
+    if (this.tables.has(table) && this.#indexesOf.get(table) !== table.indexes) this.#deriveAnew(table)
     return this.#entries?.clone()
+  }
+
+  /** Rows may have been written before an index was declared. */
+  #deriveAnew(table: StoredTable): void {
+    const { indexes } = table
+    const outdated = [...this.#writes].filter(([, write]) => write.table === table && write.value !== undefined && write.entries?.indexes !== indexes)
+    const derived = outdated.map(([key, write]) => [key, write, { ...write, entries: { indexes, all: table.entriesOf(write.value!, key, undefined) } }] as const)
+    for (const [key, before, after] of derived) if (this.#writes.get(key) === before) this.#replace(key, before, after)
+    this.#indexesOf.set(table, indexes)
   }
 
   #note(table: StoredTable): void {
@@ -165,6 +183,7 @@ export class WriteSet {
       this.#sizeBytes += (before === undefined ? 0 : writeSizeBytes(key, before)) - writeSizeBytes(key, write)
       this.#replace(key, write, before)
     }
+    this.#indexesOf.clear()
     this.conditions.length = mark.conditions
     this.deletedRanges.length = mark.deletedRanges
   }

@@ -233,7 +233,7 @@ export class Catalog {
     const work: Promise<unknown>[] = [durable]
     if (table.eras.length > 0 && table.migrate !== undefined) work.push(this.#changes.migrate(table))
     for (const index of table.indexes) if (index.readyTs === undefined && index.on !== undefined) work.push(this.#changes.build(index))
-    return Promise.all(work).then(() => {})
+    return allDone(work)
   }
 
   /** The version that a declaration gives a table's rows, and the eras it then has. Throws `TABLE_MISMATCH`. */
@@ -332,6 +332,12 @@ export class Catalog {
       }
     }
   }
+}
+
+/** Rejects with the first failure, once all have come to an end. */
+async function allDone(work: readonly Promise<unknown>[]): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find(({ status }) => status === 'rejected')
+  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
 }
 
 /** Rows of the catalog that one commit changes. */

@@ -63,7 +63,7 @@ export type IndexFunction = (row: never) => KeyElement | undefined
 /** An index of a table: which keys its rows have in it. */
 export interface IndexDefinition<Row> {
   /** The row's key in the index, an array for one of several elements; undefined leaves the row out. With `many`, an array of keys. Synchronous and pure: it depends on the row only. */
-  readonly on: (row: Row) => KeyElement | undefined
+  readonly on: (row: Row) => KeyElement | readonly [KeyElement, ...KeyElement[]] | undefined
   /** No two rows have one key. */
   readonly unique?: boolean
   /** A row has any number of keys. */

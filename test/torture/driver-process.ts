@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ReadRequest, Task } from './driver.js'
 import type { WriterTask } from './power/writer.js'
+import type { IndexTask } from './index-driver.js'
 import type { JudgeRequest, SmallTask } from './small-driver.js'
 import { linesOf } from './oracle.js'
 
@@ -19,13 +20,13 @@ const alive = new Set<ChildProcess>()
 process.once('exit', () => alive.forEach(child => child.kill('SIGKILL')))
 
 export class DriverProcess {
-  readonly task: Task | SmallTask | WriterTask
+  readonly task: Task | SmallTask | WriterTask | IndexTask
   readonly #child: ChildProcess
   readonly #ended: Promise<Ending>
   #ending: Ending | undefined
 
   /** `built` is the folder that holds what was built; `wrapper` a command that runs the driver. */
-  constructor(built: string, task: Task | SmallTask | WriterTask, wrapper: readonly string[] = [], driver: 'driver.js' | 'small-driver.js' | 'power/writer.js' = 'driver.js') {
+  constructor(built: string, task: Task | SmallTask | WriterTask | IndexTask, wrapper: readonly string[] = [], driver: 'driver.js' | 'small-driver.js' | 'index-driver.js' | 'power/writer.js' = 'driver.js') {
     this.task = task
     const [command, ...args] = [...wrapper, process.execPath, join(built, 'test/torture', driver), JSON.stringify(task)]
     const child = spawn(command!, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })

@@ -4,6 +4,7 @@ import type { Patch } from '../mutants/mutant.js'
 import type { Chance } from '../simulation/chance.js'
 import type { Outcome, Task } from './driver.js'
 import { DriverProcess, type Ending } from './driver-process.js'
+import type { IndexTask } from './index-driver.js'
 import type { Oracle } from './oracle.js'
 import type { SmallTask } from './small-driver.js'
 
@@ -102,6 +103,10 @@ export class Round {
 
   startSmall(task: SmallTask, wrapper?: readonly string[]): DriverProcess {
     return new DriverProcess(this.built, task, wrapper, 'small-driver.js')
+  }
+
+  startIndex(task: IndexTask): DriverProcess {
+    return new DriverProcess(this.built, task, [], 'index-driver.js')
   }
 
   /** Judges an end that should have come by itself, without a complaint. Returns whether it did. */

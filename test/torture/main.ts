@@ -7,6 +7,7 @@ import { diskFull } from './families/disk-full.js'
 import { ext4 } from './families/ext4.js'
 import { freelist } from './families/freelist.js'
 import { garbage } from './families/garbage.js'
+import { indexBuild } from './families/index-build.js'
 import { ioError } from './families/io-error.js'
 import { kill } from './families/kill.js'
 import { killEveryCall } from './families/kill-every-call.js'
@@ -18,7 +19,7 @@ import { soak } from './families/soak.js'
 import { playControl, playRounds, Results, type Played } from './run.js'
 import { memoryFolder, newScratch, rerunInNamespace } from './scratch.js'
 
-const families: readonly Family[] = [kill, killEveryCall, secondOpener, shutdown, reopen, garbage, damage, diskFull, ioError, powerCut, compound, ext4, freelist, soak]
+const families: readonly Family[] = [kill, killEveryCall, indexBuild, secondOpener, shutdown, reopen, garbage, damage, diskFull, ioError, powerCut, compound, ext4, freelist, soak]
 
 const help = `What does a database survive? Processes that use it are killed, its files are broken, its disk is filled, from outside.
 
@@ -28,7 +29,7 @@ const help = `What does a database survive? Processes that use it are killed, it
 ${families.map(({ name, about }) => `                      ${name.padEnd(14)} ${about}`).join('\n')}
   --count N         how often (default 20)
   --seed S          which ones (default 1). Round i has the seed S + i: --seed 101 goes on where --seed 1 --count 100 ended
-                    (a round of kill has ${kill.perRound} kills, one of reopen ${reopen.perRound} openings, one of power-cut ${powerCut.perRound} images, one of compound ${compound.perRound})
+                    (a round of kill has ${kill.perRound} kills, one of reopen ${reopen.perRound} openings, one of power-cut ${powerCut.perRound} images, one of compound ${compound.perRound}, one of index-build ${indexBuild.perRound})
                     (a round of ext4 has ${ext4.perRound} cuts, one of freelist ${freelist.perRound} transactions, one of soak ${soak.perRound} seconds)
                     (kill-every-call and io-error have a list of positions, and play N of them from position S on. They end
                     with the list and say so: --seed 1 --count 1000000 plays all)

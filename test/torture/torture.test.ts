@@ -22,6 +22,7 @@ const slice: Readonly<Record<string, readonly [count: number, seed: number]>> = 
   kill: [2, 1],
   'second-opener': [9, 1],
   shutdown: [2, 1],
+  'index-build': [2, 1],
   reopen: [4, 1],
   garbage: [12, 1],
   damage: [8, 1],
