@@ -79,6 +79,7 @@ export class Attempt implements Committing, OpenAttempt {
     this.view = new View({
       store: engine.store,
       index: engine.commitPath.index,
+      tables: engine.commitPath.tables,
       policy: policies[options.level],
       readOnly: options.readOnly,
       limits: engine.limits,

@@ -80,6 +80,7 @@ export class CatalogOnDisk {
       const other = this.#tables.get(row.id) ?? this.#indexes.get(row.id)
       if (other !== undefined) this.problems.push({ key, problem: `it has the number of ${other instanceof StoredTable ? 'table' : 'index'} ${JSON.stringify(other.name)}` })
     }
+    if (row.is === 'ids') return
     if (row.is === 'dropped') this.#dropped.add(row.id)
     else if (row.is === 'table') this.#tables.set(row.id, new StoredTable(row))
     else this.#takeOfIndex(key, row, declared)

@@ -44,13 +44,13 @@ export class CommitPath {
   readonly #store: Store
   readonly #limits: Limits
   readonly #environment: Environment
-  readonly #tables: TablesByPrefix
+  readonly tables: TablesByPrefix
   /** Functions of the caller run that a commit depends on: another commit now would pull the present away under it. */
   #apart = false
 
   constructor(store: Store, tables: TablesByPrefix, limits: Limits, environment: Environment) {
     this.#store = store
-    this.#tables = tables
+    this.tables = tables
     this.#limits = limits
     this.#environment = environment
     this.index = new ConflictIndex(store.visibleTs)
@@ -102,7 +102,7 @@ export class CommitPath {
   entriesFor(rows: ReadonlyMap<Key, Write>): ReadonlyMap<Key, Write> {
     const present = this.#store.epochs.acquire(this.#store.visibleTs, false)
     try {
-      return deriveEntries(rows, present, this.#store, this.#tables, seen => seen)
+      return deriveEntries(rows, present, this.#store, this.tables, seen => seen)
     } finally {
       this.#store.epochs.release(present)
     }
@@ -214,7 +214,7 @@ export class CommitPath {
         }
       }
       if (hasIndexes) {
-        const entries = this.apart(() => deriveEntries(rows, present, this.#store, this.#tables, seen => view.saw(seen)))
+        const entries = this.apart(() => deriveEntries(rows, present, this.#store, this.tables, seen => view.saw(seen)))
         this.#store.assertUsable()
         transaction.assertOpen()
         for (const [key, write] of entries) rows.set(key, write)
@@ -239,9 +239,7 @@ export class CommitPath {
         ? value === undefined
         : expect === 'present'
           ? value !== undefined
-          : expect.value === undefined || value === undefined
-            ? expect.value === value
-            : Buffer.compare(expect.value, value) === 0
+          : transaction.view.isSameValue(key, expect, now)
     if (holds) return
     const overwrite = this.index.overwriteOf(key, this.index.floor)
     throw transaction.violated(condition, overwrite ?? { key, commitTs: now?.ts ?? present.ts, write: value === undefined ? 'delete' : 'put', label: undefined })

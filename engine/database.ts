@@ -20,6 +20,7 @@ import type { IndexCodec } from './table/index-codec.js'
 import { Index, type AnyIndex, type IndexesOf } from './table/index-handle.js'
 import { Table, type AnyTable } from './table/table.js'
 import type { Transaction } from './transaction.js'
+import { expectedOf } from './view.js'
 
 /** Options of an operation that is a transaction of its own. */
 export type WriteOptions = Omit<TransactionOptions, 'readOnly'>
@@ -41,7 +42,8 @@ export class Database {
         store.epochs.release(snapshot)
       }
     }
-    const open: RowSource['open'] = (range, reverse) => new RowCursor(store, store.iterators.acquire(store.acknowledgedTs), range, reverse, undefined, {})
+    const open: RowSource['open'] = (range, reverse, limit) =>
+      new RowCursor(store, store.iterators.acquire(store.acknowledgedTs), range, reverse, undefined, { expectedRows: expectedOf(limit) })
     this.#source = {
       assertActive: () => {
         // Also where a range that was asked for outside is iterated inside.
@@ -59,9 +61,9 @@ export class Database {
           return { key, seen: store.read(snapshot, key) }
         })
       },
-      openIndex: (index, range, reverse) => {
+      openIndex: (index, range, reverse, limit) => {
         index.assertReady(store.acknowledgedTs)
-        return open(range, reverse)
+        return open(range, reverse, limit)
       },
     }
   }

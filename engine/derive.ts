@@ -3,7 +3,8 @@
  *
  *   X-1  At every level, and whenever the transaction began: two blind puts of one row must not leave an entry of the first, nor one of a row without an index that was declared meanwhile.
  *   X-2  An index key is unique in the state after the commit. It is held against neither a row that the transaction itself moves away or deletes, nor what others have not committed.
- *   X-3  An entry that ought to be there and is not shows that an index's function is not what it was. That is refused: the entry that stands instead would never be removed.
+ *   X-3  An entry that ought to be there and is not shows that an index's function is not what it was, or that a migration changed what it gives. That is refused: the entry that stands instead would
+ *        never be removed. Entries that stay as they are are not looked for, unless the row has been migrated: they are then those of the row as it is now.
  */
 import { tablePrefixOf } from './encoding/keys.js'
 import { ConstraintError, UsageError } from './errors.js'
@@ -22,6 +23,8 @@ export type Saw = (seen: SeenVersion | undefined) => SeenVersion | undefined
 /** One row's entry, before or after the commit. */
 interface Derived extends RowEntry {
   readonly rowKey: Key
+  /** Of a row that was written in an older version. */
+  readonly isMigrated: boolean
 }
 
 /**
@@ -35,8 +38,11 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
     if (table === undefined || table.indexes.length === 0) continue
     table.assertMayWrite()
     const replaced = store.read(present, rowKey)
-    if (replaced?.value !== undefined) for (const entry of table.entriesOf(Uint8Array.from(replaced.value), rowKey, replaced.ts)) before.push({ ...entry, rowKey })
-    if (write.value !== undefined) for (const entry of entriesOf(write, write.value, table, rowKey)) after.push({ ...entry, rowKey })
+    if (replaced?.value !== undefined) {
+      const isMigrated = table.eraOf(replaced.ts) !== undefined
+      for (const entry of table.entriesOf(Uint8Array.from(replaced.value), rowKey, replaced.ts)) before.push({ ...entry, rowKey, isMigrated })
+    }
+    if (write.value !== undefined) for (const entry of entriesOf(write, write.value, table, rowKey)) after.push({ ...entry, rowKey, isMigrated: false })
   }
   const writes = new Map<Key, Write>()
   if (before.length === 0 && after.length === 0) return writes
@@ -52,11 +58,13 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
   }
   /** Rows that give up an index key of a unique index, by its entry. */
   const givenUp = new Map<Key, Key>()
-  for (const { index, stored, rowKey } of before) {
+  const unchanged: Derived[] = []
+  for (const entry of before) {
+    const { index, stored, rowKey } = entry
     const successor = kept.get(stored)
     if (successor?.rowKey === rowKey) {
-      kept.delete(stored) // it stays as it is
-      continue
+      unchanged.push(entry)
+      if (!entry.isMigrated) continue
     }
     const now = store.read(present, stored)
     const isThere = now?.value !== undefined && (!index.unique || index.rowKeyOf(stored, now.value) === rowKey)
@@ -64,9 +72,12 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
       if (index.readyTs !== undefined) throw notTheSame(index, rowKey)
       continue // not built yet
     }
+    if (successor?.rowKey === rowKey) continue
     givenUp.set(stored, rowKey)
     if (successor === undefined) writes.set(stored, { value: undefined, kind: 'delete' })
   }
+  // They stay as they are, but where a unique index is being built another row may have the entry, and give it up now. If it does not, the build will find both.
+  for (const { stored, rowKey } of unchanged) if ((givenUp.get(stored) ?? rowKey) === rowKey) kept.delete(stored)
   for (const { index, stored, rowKey, value } of kept.values()) {
     if (index.unique) {
       const now = saw(store.read(present, stored))
@@ -96,6 +107,6 @@ function notTheSame({ name: index, table }: StoredIndex, rowKey: Key): UsageErro
   return new UsageError(
     'INVALID_INDEX_KEY',
     `Index ${JSON.stringify(index)} of table ${JSON.stringify(table.name)} does not hold row ${keyText(table.keyOf(rowKey))} under the key that its function "on" gives now. Nothing was changed. ` +
-      'The function depends on something else than the row, or it was changed: raise "version" of the index, and it is built anew.',
+      'The function depends on something else than the row, or it was changed, or a migration changed what it gives: raise "version" of the index, and it is built anew.',
   )
 }

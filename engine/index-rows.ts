@@ -39,13 +39,16 @@ export function indexRowsOf<IK, K, In, Out, Bound>(
 ): Iterated<IndexRow<IK, K, Out> | IndexEntry<IK, K>> {
   const { range, reverse, limit, keysOnly } = codec.range(options)
   const decode: Decode<IndexRow<IK, K, Out> | IndexEntry<IK, K>> = keysOnly ? entryDecoder(codec) : rowDecoder(codec)
-  return iterated(source, () => new RowIterator(source, source.openIndex(codec.index, range, reverse), limit, decode))
+  return iterated(source, () => {
+    codec.assertCurrent() // it may have been dropped since the range was asked for
+    return new RowIterator(source, source.openIndex(codec.index, range, reverse, limit), limit, decode)
+  })
 }
 
 /** How many entries, without reading rows. */
 export function countEntries<K, In, Out, Bound>(source: RowSource, codec: IndexCodec<K, In, Out, Bound>, options?: IndexRangeOptions<unknown>): number {
   const { range, reverse, limit } = codec.range(options)
-  return countOf(source.openIndex(codec.index, range, reverse), limit)
+  return countOf(source.openIndex(codec.index, range, reverse, limit), limit)
 }
 
 /** As `endRow`, of an index. */
@@ -56,9 +59,10 @@ export function endIndexRow<IK, K, In, Out, Bound>(
   options?: IndexRangeOptions<unknown>,
 ): IndexRow<IK, K, Out> | IndexEntry<IK, K> | undefined {
   const { range, reverse, limit, keysOnly } = codec.range(options)
-  const cursor = source.openIndex(codec.index, range, reverse === (end === 'first'))
+  const one = Math.min(1, limit)
+  const cursor = source.openIndex(codec.index, range, reverse === (end === 'first'), one)
   const decode: Decode<IndexRow<IK, K, Out> | IndexEntry<IK, K>> = keysOnly ? entryDecoder(codec) : rowDecoder(codec)
-  return onlyOne(new RowIterator(source, cursor, Math.min(1, limit), decode))
+  return onlyOne(new RowIterator(source, cursor, one, decode))
 }
 
 /** An own write has no timestamp, and its row comes with it. */

@@ -8,7 +8,7 @@
 import type { Snapshot } from './store/epochs.js'
 import { SnapshotCursor } from './store/snapshot-cursor.js'
 import { owned, type Store } from './store/store.js'
-import { sameValue, type View } from './view.js'
+import type { View } from './view.js'
 import type { Conflict } from '../isolation/validate.js'
 import type { CommitTs, Key, KeyRange } from '../isolation/types.js'
 
@@ -17,11 +17,11 @@ export function* revalidate(store: Store, view: View, later: Snapshot, sliceKeys
   let keys = 0
   for (const key of view.reads.points) {
     const now = owned(store.read(later, key))
-    if (!sameValue(store.read(view.snapshot, key), now)) return conflictAt({ key }, key, now?.ts ?? later.ts, now?.value === undefined)
+    if (!view.isSameValue(key, store.read(view.snapshot, key), now)) return conflictAt({ key }, key, now?.ts ?? later.ts, now?.value === undefined)
     if (++keys % sliceKeys === 0) yield
   }
   for (const range of view.reads.ranges) {
-    const differing = yield* differenceIn(store, view.snapshot, later, range, sliceKeys)
+    const differing = yield* differenceIn(store, view, later, range, sliceKeys)
     if (differing) return conflictAt({ range }, differing.key, differing.ts, differing.deleted)
   }
   return undefined
@@ -29,19 +29,19 @@ export function* revalidate(store: Store, view: View, later: Snapshot, sliceKeys
 
 function* differenceIn(
   store: Store,
-  earlier: Snapshot,
+  view: View,
   later: Snapshot,
   range: KeyRange,
   sliceKeys: number,
 ): Generator<void, { key: Key; ts: CommitTs; deleted: boolean } | undefined> {
-  const before = new SnapshotCursor(store.epochs.window, earlier, range, false)
+  const before = new SnapshotCursor(store.epochs.window, view.snapshot, range, false)
   const after = new SnapshotCursor(store.epochs.window, later, range, false)
   for (let keys = 1; ; keys++) {
     const was = nextOf(before)
     const is = nextOf(after)
     if (was === undefined && is === undefined) return undefined
     if (is === undefined || (was !== undefined && was.key < is.key)) return { key: was!.key, ts: later.ts, deleted: true }
-    if (was === undefined || is.key < was.key || !sameValue(was, is)) return { key: is.key, ts: is.ts, deleted: false }
+    if (was === undefined || is.key < was.key || !view.isSameValue(is.key, was, is)) return { key: is.key, ts: is.ts, deleted: false }
     if (keys % sliceKeys === 0) yield
   }
 }

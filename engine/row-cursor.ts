@@ -9,15 +9,13 @@ import type { RangeRead } from '../isolation/read-set.js'
 import type { CommitTs, Key, KeyRange } from '../isolation/types.js'
 import type { Snapshot } from './store/epochs.js'
 import type { HeldSnapshot } from './store/iterator-snapshots.js'
-import { SnapshotCursor, type OnNewer, type OnSeen, type SeenRow } from './store/snapshot-cursor.js'
+import { SnapshotCursor, type SeenRow, type SnapshotCursorOptions } from './store/snapshot-cursor.js'
 import type { SortedMap } from './store/sorted-map.js'
 import type { SeenVersion, Store } from './store/store.js'
 import type { Write } from './write-set.js'
 
-export interface RowCursorOptions {
+export interface RowCursorOptions extends SnapshotCursorOptions {
   readonly recorded?: RangeRead | undefined
-  readonly onNewer?: OnNewer | undefined
-  readonly onSeen?: OnSeen | undefined
   readonly hides?: Hides | undefined
   /** Reads a row at a snapshot, beneath own writes. */
   readonly fetch?: ((snapshot: Snapshot, key: Key) => SeenVersion | undefined) | undefined

@@ -26,10 +26,11 @@ export interface RowSource {
   /** Throws unless reading is possible now. */
   assertActive(): void
   get(key: Key): Seen | undefined
-  open(range: KeyRange, reverse: boolean): RowCursor
+  /** At most `limit` rows will be taken. */
+  open(range: KeyRange, reverse: boolean, limit: number): RowCursor
   /** As `View.getByIndex` and `View.openIndex`. */
   getByIndex(index: StoredIndex, entry: Key, ownEntries: KeyRange): FoundRow | undefined
-  openIndex(index: StoredIndex, range: KeyRange, reverse: boolean): RowCursor
+  openIndex(index: StoredIndex, range: KeyRange, reverse: boolean, limit: number): RowCursor
 }
 
 export function readRow<K, In, Out, Bound>(source: RowSource, codec: TableCodec<K, In, Out, Bound>, key: K): Out | undefined {
@@ -40,7 +41,10 @@ export function readRow<K, In, Out, Bound>(source: RowSource, codec: TableCodec<
 
 export function rowsOf<K, In, Out, Bound>(source: RowSource, codec: TableCodec<K, In, Out, Bound>, options?: RangeOptions<Bound>): Rows<K, Out> {
   const { range, reverse, limit } = codec.range(options)
-  return iterated(source, () => new RowIterator(source, source.open(range, reverse), limit, rowDecoder(codec)))
+  return iterated(source, () => {
+    codec.table.assertCurrent(codec.version) // it may have been dropped since the range was asked for
+    return new RowIterator(source, source.open(range, reverse, limit), limit, rowDecoder(codec))
+  })
 }
 
 const rowDecoder =
@@ -108,7 +112,7 @@ export class RowIterator<R> implements IterableIterator<R> {
 /** How many rows, without decoding them. */
 export function countRows<K, In, Out, Bound>(source: RowSource, codec: TableCodec<K, In, Out, Bound>, options?: RangeOptions<Bound>): number {
   const { range, reverse, limit } = codec.range(options)
-  return countOf(source.open(range, reverse), limit)
+  return countOf(source.open(range, reverse, limit), limit)
 }
 
 /** Calls `visit` with the encoded key of each row of the range. */
@@ -119,7 +123,7 @@ export function forEachKey<K, In, Out, Bound>(
   visit: (key: Key) => void,
 ): void {
   const { range, reverse, limit } = codec.range(options)
-  forEach(source.open(range, reverse), limit, ({ key }) => visit(key))
+  forEach(source.open(range, reverse, limit), limit, ({ key }) => visit(key))
 }
 
 export function countOf(cursor: RowCursor, limit: number): number {
@@ -148,7 +152,8 @@ export function endRow<K, In, Out, Bound>(
   options: RangeOptions<Bound> | undefined,
 ): Row<K, Out> | undefined {
   const { range, reverse, limit } = codec.range(options)
-  return onlyOne(new RowIterator(source, source.open(range, reverse === (end === 'first')), Math.min(1, limit), rowDecoder(codec)))
+  const one = Math.min(1, limit)
+  return onlyOne(new RowIterator(source, source.open(range, reverse === (end === 'first'), one), one, rowDecoder(codec)))
 }
 
 export function onlyOne<R>(rows: RowIterator<R>): R | undefined {

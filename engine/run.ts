@@ -72,6 +72,7 @@ function attemptsSync<T>(engine: Engine, body: Body<T>, settings: Settings): T {
       if (isPromise(value)) throw notSynchronous(value)
       bound.assertWithin()
       attempt.assertActive(tx)
+      attempt.seal()
       const ts = attempt.commitNow()
       vouchSync(engine, shownBy(attempt, ts))
       runHooks(attempt.hooks, environment)

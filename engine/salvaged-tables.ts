@@ -22,7 +22,8 @@ export class SalvagedTables implements Meaning {
   /** Ids of indexes, by the keys of their rows in the catalog. */
   readonly #indexes = new Map<Key, number>()
   readonly #progress = new Set<Key>()
-  readonly #dropped = new Set<number>()
+  /** Ids of what was being deleted, likewise. */
+  readonly #dropped = new Map<Key, number>()
 
   readonly judge: Meaning['judge'] = (key, value) => {
     const { tableId, tuple } = decodeKey(key)
@@ -31,10 +32,11 @@ export class SalvagedTables implements Meaning {
       if (row.is === 'table') this.#named.set(row.id, { name: row.name, types: row.key })
       else if (row.is === 'index') this.#indexes.set(key, row.id)
       else if (row.is === 'progress') this.#progress.add(key)
-      else this.#dropped.add(row.id)
+      else if (row.is === 'dropped') this.#dropped.set(key, row.id)
       return undefined
     }
-    if (this.#dropped.has(tableId) || [...this.#indexes.values()].includes(tableId)) {
+    const isNoTable = !this.#named.has(tableId) && [...this.#dropped.values(), ...this.#indexes.values()].includes(tableId)
+    if (isNoTable) {
       decodeValue(value)
       return undefined
     }
@@ -47,19 +49,26 @@ export class SalvagedTables implements Meaning {
   }
 
   readonly forget: Meaning['forget'] = key => {
+    if (!key.startsWith(catalogPrefix)) return
     for (const [id, { name }] of this.#named) if (tableKeyInCatalog(name) === key) this.#named.delete(id)
+    this.#indexes.delete(key)
+    this.#progress.delete(key)
+    this.#dropped.delete(key)
   }
 
   readonly complete: Meaning['complete'] = prefixes => {
     const rows: { key: Key; value: Uint8Array | undefined }[] = []
-    for (const [key, id] of this.#indexes) rows.push({ key, value: undefined }, encodeCatalogRow({ is: 'dropped', id }))
+    for (const [key, id] of this.#indexes) {
+      rows.push({ key, value: undefined })
+      if (!this.#named.has(id)) rows.push(encodeCatalogRow({ is: 'dropped', id }))
+    }
     for (const key of this.#progress) rows.push({ key, value: undefined })
     for (const [id, types] of this.#shown) {
       if (this.#named.has(id) || !prefixes.includes(tablePrefix(id))) continue
       const name = this.#freeName(`salvaged-${id}`)
       this.#named.set(id, { name, types })
       this.#synthesized.push(id)
-      rows.push(encodeCatalogRow({ is: 'table', name, id, key: types, version: 1, eras: [] }))
+      rows.push(encodeCatalogRow({ is: 'table', name, id, key: types, version: 1, eras: [], migrating: false }))
     }
     return rows
   }

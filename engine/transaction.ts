@@ -12,7 +12,8 @@ import { Index, type AnyIndex } from './table/index-handle.js'
 import { Table, type AnyTable } from './table/table.js'
 import type { StoredIndex } from './table/stored-index.js'
 import type { FoundRow } from './view.js'
-import type { Key, KeyRange, WriteKind } from '../isolation/types.js'
+import type { Condition } from './write-set.js'
+import { noTs, type Key, type KeyRange, type WriteKind } from '../isolation/types.js'
 
 /**
  * A running transaction. Reads are synchronous, see the transaction's snapshot with its own writes over it, and at level `serializable` are part of its premise: rows found,
@@ -110,10 +111,10 @@ export class Transaction {
     const codec = this.#useToWrite(table)
     const encoded = codec.encodeKey(key)
     const bytes = codec.encodeValue(value, key)
-    if (this.#readForWrite(encoded, 'absent')?.value !== undefined) {
+    if (this.#readForWrite(encoded)?.value !== undefined) {
       throw new ConstraintError('ROW_EXISTS', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} exists already.`, { table: table.name, key })
     }
-    this.#write(codec, encoded, bytes, 'insert')
+    this.#write(codec, encoded, bytes, 'insert', 'absent')
   }
 
   /** Replaces a row by what `change` makes of it; the row is relied on. Throws `ROW_ABSENT`. */
@@ -121,13 +122,13 @@ export class Transaction {
     const codec = this.#useToWrite(table)
     const encoded = codec.encodeKey(key)
     if (typeof change !== 'function') throw new UsageError('INVALID_ARGUMENT', 'update needs a function that makes the new value from the present one.')
-    const seen = this.#readForWrite(encoded, 'present')
+    const seen = this.#readForWrite(encoded)
     if (seen?.value === undefined) {
       throw new ConstraintError('ROW_ABSENT', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} is absent.`, { table: table.name, key })
     }
     const next = change(codec.decodeValue(seen.value, encoded, seen.ts))
     if (isPromise(next)) next.then(undefined, () => {}) // refused below as a value; its rejection must not surface as an unhandled one
-    this.#write(codec, encoded, codec.encodeValue(next, key), 'put')
+    this.#write(codec, encoded, codec.encodeValue(next, key), 'put', 'present')
   }
 
   /**
@@ -144,8 +145,7 @@ export class Transaction {
     const present = found?.asOfNow
     const equal = present === undefined || value === undefined ? present === value : Buffer.compare(present, value) === 0
     if (!equal) return false
-    this.#condition(encoded, { value: found?.stored })
-    this.#write(codec, encoded, bytes, bytes === undefined ? 'delete' : 'put')
+    this.#write(codec, encoded, bytes, bytes === undefined ? 'delete' : 'put', { value: found?.stored, ts: found?.ts ?? noTs })
     return true
   }
 
@@ -247,31 +247,28 @@ export class Transaction {
     return codec
   }
 
-  /** Reads a row that a conditional write depends on, and notes the condition it will have to meet at commit if it is met now. */
-  #readForWrite(key: Key, expect: 'absent' | 'present'): Seen | undefined {
+  /** Reads a row that a conditional write depends on. */
+  #readForWrite(key: Key): Seen | undefined {
     this.#source.assertActive()
-    const seen = this.#attempt.view.get(key)
-    if ((seen?.value === undefined) === (expect === 'absent')) this.#condition(key, expect)
-    return seen
+    return this.#attempt.view.get(key)
   }
 
-  /** A condition on a row that the transaction has written itself says nothing of others. */
-  #condition(key: Key, expect: 'absent' | 'present' | { readonly value: Uint8Array | undefined }): void {
-    const { writes, view } = this.#attempt
-    if (view.policy.conditionsAtCommit && writes.get(key) === undefined) writes.conditions.push({ key, expect })
-  }
-
-  /** Notes a write with its index entries, and claims those of unique indexes. Asserts anew: the functions that made value and entries may have done anything. */
-  #write<K, In, Out, Bound>({ table, version }: TableCodec<K, In, Out, Bound>, key: Key, value: Uint8Array | undefined, kind: WriteKind): void {
+  /**
+   * Notes a write with its index entries, claims those of unique indexes, and notes the condition that the write will have to meet at commit. Asserts anew: the functions that made value and entries may
+   * have done anything.
+   */
+  #write<K, In, Out, Bound>({ table, version }: TableCodec<K, In, Out, Bound>, key: Key, value: Uint8Array | undefined, kind: WriteKind, expect?: Condition['expect']): void {
     const { indexes } = table
     const all = value === undefined || indexes.length === 0 ? undefined : table.entriesOf(value, key, undefined)
     this.#source.assertActive()
     this.#attempt.assertMayWrite()
     table.assertCurrent(version)
-    if (all === undefined) return this.#attempt.writes.set(key, { value, kind, table })
     const { view, writes } = this.#attempt
-    for (const { index, stored } of all) if (index.unique) view.rely(stored)
-    writes.set(key, { value, kind, table, entries: { indexes, all } })
+    for (const { index, stored } of all ?? []) if (index.unique) view.rely(stored)
+    // A condition on a row that the transaction has written itself says nothing of others.
+    const isConditional = expect !== undefined && view.policy.conditionsAtCommit && writes.get(key) === undefined
+    writes.set(key, all === undefined ? { value, kind, table } : { value, kind, table, entries: { indexes, all } })
+    if (isConditional) writes.conditions.push({ key, expect })
   }
 }
 
@@ -297,11 +294,11 @@ class HandleSource implements RowSource {
     return this.#attempt.view.getByIndex(index, entry, ownEntries)
   }
 
-  openIndex(index: StoredIndex, range: KeyRange, reverse: boolean): RowCursor {
-    return this.#attempt.view.openIndex(index, range, reverse)
+  openIndex(index: StoredIndex, range: KeyRange, reverse: boolean, limit: number): RowCursor {
+    return this.#attempt.view.openIndex(index, range, reverse, limit)
   }
 
-  open(range: KeyRange, reverse: boolean): RowCursor {
-    return this.#attempt.view.open(range, reverse)
+  open(range: KeyRange, reverse: boolean, limit: number): RowCursor {
+    return this.#attempt.view.open(range, reverse, limit)
   }
 }

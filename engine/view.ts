@@ -7,6 +7,7 @@
  *        holds at the present, the snapshot moves there, the read included; so every outcome is the view of one timestamp.
  *   V-3  If it no longer holds, the transaction can still end as a reader at its snapshot. Once it writes it is doomed, at once.
  */
+import { tablePrefixOf } from './encoding/keys.js'
 import { LimitError } from './errors.js'
 import type { Limits } from './limits.js'
 import { RowCursor, type Hides, type Seen } from './row-cursor.js'
@@ -15,6 +16,7 @@ import type { Snapshot } from './store/epochs.js'
 import type { HeldSnapshot } from './store/iterator-snapshots.js'
 import type { SortedMap } from './store/sorted-map.js'
 import type { Version } from './store/window.js'
+import type { TablesByPrefix } from './table/catalog.js'
 import type { StoredIndex } from './table/stored-index.js'
 import type { Write, WriteSet } from './write-set.js'
 import type { ConflictIndex } from '../isolation/conflict-index.js'
@@ -40,6 +42,7 @@ const ignoredMax = 64
 export interface ViewParts {
   readonly store: Store
   readonly index: ConflictIndex
+  readonly tables: TablesByPrefix
   readonly policy: Policy
   readonly readOnly: boolean
   readonly limits: Limits
@@ -113,19 +116,19 @@ export class View {
   }
 
   /** Entries of a range of an index, those of own writes as they are now. The cursor also fetches their rows. Throws `INDEX_BUILDING`. */
-  openIndex(index: StoredIndex, range: KeyRange, reverse: boolean): RowCursor {
+  openIndex(index: StoredIndex, range: KeyRange, reverse: boolean, limit: number): RowCursor {
     this.#assertReady(index)
     const own = this.#parts.writes.sortedEntries(index.table)
     const rows = this.#parts.writes.sorted()
-    return this.#open(range, reverse, own, rows && (({ key, value }) => rows.has(index.rowKeyOf(key, value))))
+    return this.#open(range, reverse, limit, own, rows && (({ key, value }) => rows.has(index.rowKeyOf(key, value))))
   }
 
   /** Rows of a range, own writes as they are now. What the cursor holds is released when it is exhausted, closed or collected, or the view is released. */
-  open(range: KeyRange, reverse: boolean): RowCursor {
-    return this.#open(range, reverse, this.#parts.writes.sorted(), undefined)
+  open(range: KeyRange, reverse: boolean, limit: number): RowCursor {
+    return this.#open(range, reverse, limit, this.#parts.writes.sorted(), undefined)
   }
 
-  #open(range: KeyRange, reverse: boolean, own: SortedMap<Write> | undefined, hides: Hides | undefined): RowCursor {
+  #open(range: KeyRange, reverse: boolean, limit: number, own: SortedMap<Write> | undefined, hides: Hides | undefined): RowCursor {
     if (this.#tracks) this.#assertRoomForReads()
     this.#renew()
     const recorded = this.#tracks ? this.reads.addRange(range, reverse) : undefined
@@ -133,6 +136,7 @@ export class View {
       recorded,
       onNewer: recorded && (newest => this.#meetNewer(newest, recorded)),
       onSeen: ts => this.#noteSeen(ts),
+      expectedRows: expectedOf(limit),
       hides,
       fetch: (snapshot, key) => this.#fetch(snapshot, key),
     })
@@ -167,10 +171,21 @@ export class View {
     const present = store.epochs.acquire(store.visibleTs, false)
     try {
       const now = this.saw(owned(store.read(present, key)))
-      return sameValue(store.read(this.snapshot, key), now)
+      return this.isSameValue(key, store.read(this.snapshot, key), now)
     } finally {
       store.epochs.release(present)
     }
+  }
+
+  /** Whether two versions of a key say the same: both absent, or equal bytes that mean the same. */
+  isSameValue(key: Key, a: SeenVersion | undefined, b: SeenVersion | undefined): boolean {
+    const left = a?.value
+    const right = b?.value
+    if (left === undefined || right === undefined) return left === right
+    if (left !== right && Buffer.compare(left, right) !== 0) return false
+    // Before and after the commit that gave a table's rows a new version, the same bytes are different rows.
+    const table = a!.ts === b!.ts ? undefined : this.#parts.tables.get(tablePrefixOf(key))
+    return table === undefined || table.eraOf(a!.ts) === table.eraOf(b!.ts)
   }
 
   /** Notes a version that the outcome may depend on, and returns it. */
@@ -235,9 +250,5 @@ export class View {
   }
 }
 
-/** Two versions say the same: both absent, or equal bytes. */
-export function sameValue(a: SeenVersion | undefined, b: SeenVersion | undefined): boolean {
-  const left = a?.value
-  const right = b?.value
-  return left === right || (left !== undefined && right !== undefined && Buffer.compare(left, right) === 0)
-}
+/** What a limit says of how many rows will be taken. */
+export const expectedOf = (limit: number): number | undefined => (limit === Infinity ? undefined : limit)

@@ -4,7 +4,7 @@
  */
 import type { Limits } from './limits.js'
 import { sortedMap, type SortedMap } from './store/sorted-map.js'
-import { checkTransactionSize } from './store/store.js'
+import { checkTransactionSize, type SeenVersion } from './store/store.js'
 import type { RowEntry, StoredIndex } from './table/stored-index.js'
 import type { StoredTable } from './table/stored-table.js'
 import type { Key, KeyRange, WriteKind } from '../isolation/types.js'
@@ -27,8 +27,8 @@ export interface RowEntries {
 /** What a conditional write found, stated anew so that it can be evaluated on the state at commit. */
 export interface Condition {
   readonly key: Key
-  /** `absent`, `present`, or the exact encoded value that must be there. */
-  readonly expect: 'absent' | 'present' | { readonly value: Uint8Array | undefined }
+  /** `absent`, `present`, or the version whose value must be there. */
+  readonly expect: 'absent' | 'present' | SeenVersion
 }
 
 /** A position to undo to. */
@@ -36,6 +36,7 @@ export interface Mark {
   readonly undo: number
   readonly conditions: number
   readonly deletedRanges: number
+  readonly tables: number
 }
 
 /** Bytes a write takes in a log record beside its key and value, at most. */
@@ -172,7 +173,7 @@ export class WriteSet {
 
   mark(): Mark {
     this.#undo ??= []
-    return { undo: this.#undo.length, conditions: this.conditions.length, deletedRanges: this.deletedRanges.length }
+    return { undo: this.#undo.length, conditions: this.conditions.length, deletedRanges: this.deletedRanges.length, tables: this.tables.size }
   }
 
   /** Undoes everything since the mark. */
@@ -184,6 +185,7 @@ export class WriteSet {
       this.#replace(key, write, before)
     }
     this.#indexesOf.clear()
+    for (const table of [...this.tables.keys()].slice(mark.tables)) this.tables.delete(table)
     this.conditions.length = mark.conditions
     this.deletedRanges.length = mark.deletedRanges
   }

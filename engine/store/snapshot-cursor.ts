@@ -9,7 +9,7 @@ import type { StoredRow } from '../lmdb/row-file.js'
 import type { Snapshot } from './epochs.js'
 import { versionIn, type Version, type Window } from './window.js'
 
-const firstChunkRows = 8
+const firstChunkRows = 16
 const chunkRowsMax = 256
 /** A chunk that holds more than this does not grow further. */
 const chunkSizeBytes = 256 * 1_024
@@ -25,6 +25,13 @@ export type OnNewer = (newest: Version) => boolean
 /** Told of every version from the window that the cursor passed, tombstones included. */
 export type OnSeen = (ts: CommitTs) => void
 
+export interface SnapshotCursorOptions {
+  readonly onNewer?: OnNewer | undefined
+  readonly onSeen?: OnSeen | undefined
+  /** How many rows will be taken, where that is known: each call into the native library costs as much as several rows. */
+  readonly expectedRows?: number | undefined
+}
+
 export class SnapshotCursor {
   readonly #window: Window
   readonly #snapshot: Snapshot
@@ -36,7 +43,7 @@ export class SnapshotCursor {
   #hi: Key
   #rows: readonly StoredRow[] = []
   #nextRow = 0
-  #chunkRows = firstChunkRows
+  #chunkRows: number
   #rootExhausted = false
   /** The next key of the window in the range; undefined: not looked up; null: there is none. */
   #windowKey: Key | null | undefined
@@ -45,14 +52,15 @@ export class SnapshotCursor {
   /** The row that `peek` found and `next` has not taken. */
   #peeked: SeenRow | undefined
 
-  constructor(window: Window, snapshot: Snapshot, range: KeyRange, reverse: boolean, hooks: { onNewer?: OnNewer | undefined; onSeen?: OnSeen | undefined } = {}) {
+  constructor(window: Window, snapshot: Snapshot, range: KeyRange, reverse: boolean, options: SnapshotCursorOptions = {}) {
     this.#window = window
     this.#snapshot = snapshot
     this.#lo = range.lo
     this.#hi = range.hi
     this.#reverse = reverse
-    this.#onNewer = hooks.onNewer
-    this.#onSeen = hooks.onSeen
+    this.#onNewer = options.onNewer
+    this.#onSeen = options.onSeen
+    this.#chunkRows = Math.max(1, Math.min(options.expectedRows ?? firstChunkRows, chunkRowsMax))
   }
 
   /** The next row without taking it, `'moved'` where the snapshot was moved meanwhile, undefined at the end. */

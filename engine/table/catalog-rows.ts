@@ -1,10 +1,11 @@
 /**
  * The rows of the catalog (table id 0): which tables and indexes there are, under which ids. They are rows of the one keyspace, so they are versioned, logged and tracked like any other.
  *
- *     [table]                       id, key types, version of the rows; until which commit rows are of older versions
- *     [table, index]                id, unique, many, version, the rows' version, whether it is ready
+ *     [table]                       id, key types, version of the rows; until which commits rows were of older versions, whether such rows may still be there
+ *     [table, index]                id, unique, many, version, whether it is ready
  *     [table, index, "progress"]    while the index is built: up to which row it is
  *     [null, id]                    what was under this id is being deleted
+ *     [null]                        the next id, once something was dropped: an id is given once
  *
  * Using a table relies on its row, reading an index on that of the index; progress is a row of its own so that it disturbs neither.
  */
@@ -29,8 +30,10 @@ export interface TableRow {
   readonly id: number
   readonly key: readonly KeyElementType[]
   readonly version: number
-  /** Oldest first; empty where every row is of the present version. */
+  /** Oldest first. Kept for good: by a row's timestamp it is known of which version it is. */
   readonly eras: readonly Era[]
+  /** Rows of older versions may be there. */
+  readonly migrating: boolean
 }
 
 export interface IndexRow {
@@ -41,7 +44,6 @@ export interface IndexRow {
   readonly unique: boolean
   readonly many: boolean
   readonly version: number
-  readonly tableVersion: number
   readonly ready: boolean
 }
 
@@ -58,28 +60,36 @@ export interface DroppedRow {
   readonly id: number
 }
 
-export type CatalogRow = TableRow | IndexRow | ProgressRow | DroppedRow
+export interface IdsRow {
+  readonly is: 'ids'
+  readonly next: number
+}
+
+export type CatalogRow = TableRow | IndexRow | ProgressRow | DroppedRow | IdsRow
 
 export const tableKeyInCatalog = (table: string): Key => encodeKey(catalogPrefix, [table], ['string'])
 export const indexKeyInCatalog = (table: string, index: string): Key => encodeKey(catalogPrefix, [table, index], ['string', 'string'])
 export const progressKeyInCatalog = (table: string, index: string): Key => encodeKey(catalogPrefix, [table, index, 'progress'], ['string', 'string', 'string'])
+const idsKeyInCatalog: Key = encodeKey(catalogPrefix, [null], ['null'])
 export const droppedKeyInCatalog = (id: number): Key => encodeKey(catalogPrefix, [null, id], ['null', 'number'])
 
 /** The row as it is stored. */
 export function encodeCatalogRow(row: CatalogRow): { readonly key: Key; readonly value: Uint8Array } {
   switch (row.is) {
     case 'table': {
-      const { id, key, version, eras } = row
-      return { key: tableKeyInCatalog(row.name), value: encodeValue({ id, key, ...(version !== 1 && { version }), ...(eras.length > 0 && { eras }) }) }
+      const { id, key, version, eras, migrating } = row
+      return { key: tableKeyInCatalog(row.name), value: encodeValue({ id, key, ...((version !== 1 || eras.length > 0) && { version, eras, migrating }) }) }
     }
     case 'index': {
-      const { id, unique, many, version, tableVersion, ready } = row
-      return { key: indexKeyInCatalog(row.table, row.name), value: encodeValue({ id, unique, many, version, tableVersion, ready }) }
+      const { id, unique, many, version, ready } = row
+      return { key: indexKeyInCatalog(row.table, row.name), value: encodeValue({ id, unique, many, version, ready }) }
     }
     case 'progress':
       return { key: progressKeyInCatalog(row.table, row.index), value: encodeValue({ builtTo: Uint8Array.from(Buffer.from(row.builtTo, 'latin1')) }) }
     case 'dropped':
       return { key: droppedKeyInCatalog(row.id), value: encodeValue(null) }
+    case 'ids':
+      return { key: idsKeyInCatalog, value: encodeValue({ next: row.next }) }
   }
 }
 
@@ -88,7 +98,9 @@ export function decodeCatalogRow(key: Key, value: Uint8Array): CatalogRow {
   const [first, second, third, ...more] = decodeKey(key).tuple
   const stored = decodeValue(value) as Record<string, unknown> | null
   if (first === null && typeof second === 'number' && Number.isSafeInteger(second) && third === undefined) return { is: 'dropped', id: second }
-  if (typeof first !== 'string' || stored === null || typeof stored !== 'object' || more.length > 0) throw notUnderstood()
+  if (stored === null || typeof stored !== 'object' || more.length > 0) throw notUnderstood()
+  if (first === null && second === undefined && isNumber(stored['next'])) return { is: 'ids', next: stored['next'] }
+  if (typeof first !== 'string') throw notUnderstood()
   if (second === undefined) return tableRow(first, stored)
   if (typeof second !== 'string') throw notUnderstood()
   if (third === undefined) return indexRow(first, second, stored)
@@ -96,15 +108,15 @@ export function decodeCatalogRow(key: Key, value: Uint8Array): CatalogRow {
   return { is: 'progress', table: first, index: second, builtTo: Buffer.from(stored['builtTo']).toString('latin1') }
 }
 
-function tableRow(name: string, { id, key, version = 1, eras = [] }: Record<string, unknown>): TableRow {
-  if (!isNumber(id) || !Array.isArray(key) || !isNumber(version) || !Array.isArray(eras) || !eras.every(isEra)) throw notUnderstood()
-  return { is: 'table', name, id, key: key as KeyElementType[], version, eras }
+function tableRow(name: string, { id, key, version = 1, eras = [], migrating = false }: Record<string, unknown>): TableRow {
+  if (!isNumber(id) || !Array.isArray(key) || !isNumber(version) || !Array.isArray(eras) || !eras.every(isEra) || typeof migrating !== 'boolean') throw notUnderstood()
+  return { is: 'table', name, id, key: key as KeyElementType[], version, eras, migrating }
 }
 
-function indexRow(table: string, name: string, { id, unique, many, version, tableVersion, ready }: Record<string, unknown>): IndexRow {
-  const isUnderstood = isNumber(id) && typeof unique === 'boolean' && typeof many === 'boolean' && isNumber(version) && isNumber(tableVersion) && typeof ready === 'boolean'
+function indexRow(table: string, name: string, { id, unique, many, version, ready }: Record<string, unknown>): IndexRow {
+  const isUnderstood = isNumber(id) && typeof unique === 'boolean' && typeof many === 'boolean' && isNumber(version) && typeof ready === 'boolean'
   if (!isUnderstood) throw notUnderstood()
-  return { is: 'index', table, name, id, unique, many, version, tableVersion, ready }
+  return { is: 'index', table, name, id, unique, many, version, ready }
 }
 
 const isNumber = (value: unknown): value is number => Number.isSafeInteger(value)

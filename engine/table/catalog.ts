@@ -10,10 +10,11 @@ import type { Environment } from '../environment.js'
 import { UsageError } from '../errors.js'
 import type { NamedTable } from '../explain.js'
 import type { Limits } from '../limits.js'
+import { isPromise } from '../promises.js'
 import { SnapshotCursor } from '../store/snapshot-cursor.js'
 import type { Store } from '../store/store.js'
 import type { Write } from '../write-set.js'
-import { asTs, type CommitTs, type Key } from '../../isolation/types.js'
+import { asTs, noTs, type CommitTs, type Key } from '../../isolation/types.js'
 import { catalogId, catalogPrefix, decodeCatalogRow, encodeCatalogRow, indexKeyInCatalog, progressKeyInCatalog, tableKeyInCatalog, type CatalogRow, type Era } from './catalog-rows.js'
 import { Changes } from './changes.js'
 import { keyText, TableCodec } from './codec.js'
@@ -80,7 +81,7 @@ export class Catalog {
     checkDefinition(name, definition)
     this.#parts.store.assertUsable()
     const known = this.#byName.get(name)
-    const table = known ?? new StoredTable({ is: 'table', id: this.#nextId, name, key: structuredClone(definition.key) as KeyElementType[], version: definition.version ?? 1, eras: [] })
+    const table = known ?? new StoredTable({ is: 'table', id: this.#nextId, name, key: structuredClone(definition.key) as KeyElementType[], version: definition.version ?? 1, eras: [], migrating: false })
     const codec = new TableCodec<K, In, Out, Bound>({ table, version: definition.version ?? 1, schema: definition.schema, valueSizeBytes: this.#parts.limits.valueSizeBytes })
     const ready = this.#declare(table, known === undefined, definition, codec)
     const indexes: Record<string, unknown> = Object.create(null) as Record<string, unknown>
@@ -92,11 +93,11 @@ export class Catalog {
   describe(): TableDescription[] {
     return [...this.#byName.values()]
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-      .map(({ name, types, version, eras, indexes }) => ({
+      .map(({ name, types, version, isMigrating, indexes }) => ({
         name,
         key: types,
         version,
-        migrating: eras.length > 0,
+        migrating: isMigrating,
         indexes: indexes.map(({ name: indexName, unique, many, version: indexVersion, readyTs, on }) => ({
           name: indexName,
           unique,
@@ -118,6 +119,7 @@ export class Catalog {
     rows.remove(tableKeyInCatalog(from))
     rows.put({ ...table.row, name: to })
     for (const index of table.indexes) {
+      progressKeyInCatalog(to, index.name) // must fit, too
       this.#removeIndexRows(rows, index)
       rows.put({ ...rowOf(index), table: to })
       if (index.builtTo !== undefined) rows.put({ is: 'progress', table: to, index: index.name, builtTo: index.builtTo })
@@ -136,6 +138,7 @@ export class Catalog {
     const rows = new CatalogWrites()
     rows.remove(table.catalogKey)
     rows.put({ is: 'dropped', id: table.id })
+    rows.put({ is: 'ids', next: this.#nextId })
     for (const index of table.indexes) this.#dropIndex(rows, index)
     const durable = this.#commit(rows, `drop table ${JSON.stringify(name)}`)
     this.#byName.delete(name)
@@ -191,24 +194,25 @@ export class Catalog {
   /** Brings the catalog to what is declared, and begins what that takes. */
   #declare<K, In, Out, Bound>(table: StoredTable, isNew: boolean, definition: Definition, codec: TableCodec<K, In, Out, Bound>): Promise<void> {
     const isEmpty = isNew || this.#isEmpty(table)
-    const { version, eras } = this.#versionOf(table, definition, isEmpty)
+    const { version, era } = this.#versionOf(table, definition, isEmpty)
+    const eras = era === undefined ? table.eras : [...table.eras, era]
+    const migrating = table.isMigrating || (era !== undefined && !isEmpty)
     const declared = definition.indexes === undefined ? undefined : Object.entries(definition.indexes)
-    if (declared === undefined && version !== table.version && table.indexes.length > 0) {
-      throw mismatch(table, `gets version ${version} and has indexes, whose functions must be declared together with it`)
-    }
     const rows = new CatalogWrites()
-    if (isNew || version !== table.version) rows.put({ ...table.row, version, eras })
+    if (isNew || version !== table.version) rows.put({ ...table.row, version, eras, migrating })
     let nextId = isNew ? table.id + 1 : this.#nextId
     const kept: StoredIndex[] = []
     const added: StoredIndex[] = []
     for (const [name, index] of declared ?? []) {
+      progressKeyInCatalog(table.name, name) // must fit, too
       const existing = table.indexes.find(other => other.name === name)
-      if (existing !== undefined && isSame(existing, index, version)) kept.push(existing)
-      else added.push(new StoredIndex(table, { id: nextId++, name, unique: index.unique ?? false, many: index.many ?? false, version: index.version ?? 1, tableVersion: version }))
+      if (existing !== undefined && isSame(existing, index)) kept.push(existing)
+      else added.push(new StoredIndex(table, { id: nextId++, name, unique: index.unique ?? false, many: index.many ?? false, version: index.version ?? 1 }))
     }
     const dropped = declared === undefined ? [] : table.indexes.filter(index => !kept.includes(index))
     for (const index of dropped) this.#dropIndex(rows, index)
     for (const index of added) rows.put({ ...rowOf(index), ready: isEmpty })
+    if (dropped.length > 0) rows.put({ is: 'ids', next: nextId })
 
     const label = `declare table ${JSON.stringify(table.name)}`
     const durable = rows.isEmpty ? this.#parts.store.whenDurable(this.#parts.store.visibleTs) : this.#commit(rows, label)
@@ -216,7 +220,8 @@ export class Catalog {
     this.#nextId = nextId
     table.version = version
     table.eras = eras
-    if (definition.migrate !== undefined) table.migrate = (old, from, key) => codec.validate(definition.migrate!(old, from) as In, key as K)
+    table.isMigrating = migrating
+    if (definition.migrate !== undefined) table.migrate = (old, from, key) => codec.encodeValue(synchronous(definition.migrate!(old, from)) as In, key as K)
     if (isNew) this.#remember(table)
     for (const index of dropped) {
       index.dropped = { cause: undefined }
@@ -224,33 +229,32 @@ export class Catalog {
     }
     for (const index of added) {
       this.#byId.set(index.id, index)
-      if (isEmpty) index.readyTs = this.#parts.store.visibleTs
+      if (isEmpty) index.readyTs = isNew ? noTs : this.#parts.store.visibleTs // older states of a table that was there may hold rows
     }
     if (declared !== undefined) {
       for (const index of [...kept, ...added]) index.on = definition.indexes![index.name]!.on as IndexFunction
       table.indexes = declared.map(([name]) => [...kept, ...added].find(index => index.name === name)!)
     }
     const work: Promise<unknown>[] = [durable]
-    if (table.eras.length > 0 && table.migrate !== undefined) work.push(this.#changes.migrate(table))
+    if (table.isMigrating && table.migrate !== undefined) work.push(this.#changes.migrate(table))
     for (const index of table.indexes) if (index.readyTs === undefined && index.on !== undefined) work.push(this.#changes.build(index))
     return allDone(work)
   }
 
-  /** The version that a declaration gives a table's rows, and the eras it then has. Throws `TABLE_MISMATCH`. */
-  #versionOf(table: StoredTable, { key, version = 1, migrate }: Definition, isEmpty: boolean): { readonly version: number; readonly eras: readonly Era[] } {
+  /** The version that a declaration gives a table's rows, and the era that ends with it. Throws `TABLE_MISMATCH`. */
+  #versionOf(table: StoredTable, { key, version = 1, migrate }: Definition, isEmpty: boolean): { readonly version: number; readonly era: Era | undefined } {
     if (JSON.stringify(table.types) !== JSON.stringify(key)) {
       throw mismatch(table, `is stored with key ${JSON.stringify(table.types)} and was declared with key ${JSON.stringify(key)}`)
     }
     if (version < table.version) throw mismatch(table, `is stored with version ${table.version} and was declared with version ${version}`)
     if (version === table.version) {
-      if (table.eras.length > 0 && migrate === undefined && table.migrate === undefined) {
+      if (table.isMigrating && migrate === undefined && table.migrate === undefined) {
         throw mismatch(table, `has rows of versions before ${version}, and was declared without "migrate"`)
       }
-      return table
+      return { version, era: undefined }
     }
-    if (isEmpty) return { version, eras: [] }
-    if (migrate === undefined) throw mismatch(table, `is stored with version ${table.version} and was declared with version ${version}, without "migrate"`)
-    return { version, eras: [...table.eras, { version: table.version, untilTs: asTs(this.#parts.store.visibleTs + 1) }] }
+    if (migrate === undefined && !isEmpty) throw mismatch(table, `is stored with version ${table.version} and was declared with version ${version}, without "migrate"`)
+    return { version, era: { version: table.version, untilTs: asTs(this.#parts.store.visibleTs + 1) } }
   }
 
   #isEmpty(table: StoredTable): boolean {
@@ -268,6 +272,7 @@ export class Catalog {
     if (index.dropped !== undefined) return
     const rows = new CatalogWrites()
     this.#dropIndex(rows, index)
+    rows.put({ is: 'ids', next: this.#nextId })
     void this.#commit(rows, `drop index ${JSON.stringify(index.name)}, which could not be built`).catch(() => {}) // whoever waits for the index is told why it is gone
     index.dropped = { cause: error }
     index.table.indexes = index.table.indexes.filter(other => other !== index)
@@ -315,10 +320,14 @@ export class Catalog {
 
   /** Rows come in the order of their keys: a table before its indexes, an index before its progress. */
   #take(rows: readonly CatalogRow[], ts: CommitTs): void {
+    const used = new Set(rows.flatMap(row => (row.is === 'table' || row.is === 'index' ? row.id : [])))
     for (const row of rows) {
       if ('id' in row) this.#nextId = Math.max(this.#nextId, row.id + 1)
-      if (row.is === 'table') this.#remember(new StoredTable(row))
-      else if (row.is === 'dropped') this.#changes.deleteAll(row.id)
+      if (row.is === 'ids') this.#nextId = Math.max(this.#nextId, row.next)
+      else if (row.is === 'table') this.#remember(new StoredTable(row))
+      else if (row.is === 'dropped') {
+        if (!used.has(row.id)) this.#changes.deleteAll(row.id)
+      }
       else if (row.is === 'index') {
         const table = this.#byName.get(row.table)
         if (table === undefined) continue // check says so
@@ -332,6 +341,13 @@ export class Catalog {
       }
     }
   }
+}
+
+/** What a migration returned; throws for a promise. */
+function synchronous(row: unknown): unknown {
+  if (!isPromise(row)) return row
+  row.then(undefined, () => {}) // it is refused; its rejection must not surface as an unhandled one
+  throw new UsageError('NOT_SYNCHRONOUS', '"migrate" returned a promise; it must be synchronous')
 }
 
 /** Rejects with the first failure, once all have come to an end. */
@@ -358,13 +374,13 @@ class CatalogWrites {
   }
 }
 
-function rowOf({ table, id, name, unique, many, version, tableVersion, readyTs }: StoredIndex): CatalogRow & { readonly is: 'index' } {
-  return { is: 'index', table: table.name, id, name, unique, many, version, tableVersion, ready: readyTs !== undefined }
+function rowOf({ table, id, name, unique, many, version, readyTs }: StoredIndex): CatalogRow & { readonly is: 'index' } {
+  return { is: 'index', table: table.name, id, name, unique, many, version, ready: readyTs !== undefined }
 }
 
 /** Functions are not compared: what an index is, its declaration says. */
-function isSame(stored: StoredIndex, { unique = false, many = false, version = 1 }: IndexDefinition<never>, tableVersion: number): boolean {
-  return stored.unique === unique && stored.many === many && stored.version === version && stored.tableVersion === tableVersion
+function isSame(stored: StoredIndex, { unique = false, many = false, version = 1 }: IndexDefinition<never>): boolean {
+  return stored.unique === unique && stored.many === many && stored.version === version
 }
 
 function mismatch(table: StoredTable, what: string): UsageError {

@@ -10,9 +10,8 @@
  */
 import type { CommitPath } from '../commit.js'
 import { tablePrefix, tableRange } from '../encoding/keys.js'
-import { encodeValue } from '../encoding/values.js'
 import type { Environment } from '../environment.js'
-import { ConstraintError, StorageError } from '../errors.js'
+import { ConstraintError, StorageError, UsageError } from '../errors.js'
 import type { Limits } from '../limits.js'
 import { SnapshotCursor, type SeenRow } from '../store/snapshot-cursor.js'
 import type { Snapshot } from '../store/epochs.js'
@@ -37,9 +36,9 @@ export interface ChangesHooks {
 }
 
 /** Writes of one step, at most: installing takes about as long as finding them. */
-const stepWrites = 1_000
+const stepWrites = 400
 /** Of the time that a checkpoint's step may take, what finding a step's writes may take. */
-const stepShare = 0.5
+const stepShare = 0.25
 /** Rows passed between two looks at the clock. */
 const rowsPerLook = 16
 
@@ -151,7 +150,8 @@ export class Changes {
 
   #buildStep(index: StoredIndex): Step | undefined {
     const { table } = index
-    if (index.dropped !== undefined || index.readyTs !== undefined) return undefined
+    if (index.dropped !== undefined) throw new UsageError('TABLE_DROPPED', `Index ${JSON.stringify(index.name)} of table ${JSON.stringify(table.name)} was dropped before it was built.`)
+    if (index.readyTs !== undefined) return undefined
     const writes = new Map<Key, Write>()
     const { lo, hi } = tableRange(table.prefix)
     const from = index.builtTo === undefined ? lo : successor(asKey(table.prefix + index.builtTo))
@@ -168,8 +168,8 @@ export class Changes {
       return { writes, label, installed: () => void (index.builtTo = builtTo) }
     }
     writes.set(progressKeyInCatalog(table.name, index.name), { value: undefined, kind: 'delete' })
-    const { id, name, unique, many, version, tableVersion } = index
-    putRow(writes, { is: 'index', table: table.name, id, name, unique, many, version, tableVersion, ready: true })
+    const { id, name, unique, many, version } = index
+    putRow(writes, { is: 'index', table: table.name, id, name, unique, many, version, ready: true })
     return {
       writes,
       label,
@@ -195,18 +195,18 @@ export class Changes {
 
   /** Where progress is kept costs nothing: rows that were rewritten are newer, and passing them is cheap. */
   #migrationStep(table: StoredTable, from: Key, passed: (from: Key) => void): Step | undefined {
-    if (table.isDropped || table.eras.length === 0) return undefined
+    if (table.isDropped) throw new UsageError('TABLE_DROPPED', `Table ${JSON.stringify(table.name)} was dropped before all its rows had been migrated.`)
+    if (!table.isMigrating) return undefined
     const rows = new Map<Key, Write>()
     const last = this.#overRows({ lo: from, hi: tableRange(table.prefix).hi }, rows, row => {
-      if (!table.isOld(row.ts)) return
-      const value = encodeValue(table.decode(row.value, row.key, row.ts))
-      rows.set(row.key, { value, kind: 'put', table })
+      const value = table.asOfNow(row.value, row.key, row.ts)
+      if (value !== row.value) rows.set(row.key, { value, kind: 'put', table })
     })
     const label = `migrate table ${JSON.stringify(table.name)} to version ${table.version}`
     const writes = new Map([...rows, ...this.#parts.commitPath.entriesFor(rows)])
     if (last !== undefined) return { writes, label, installed: () => passed(successor(last)) }
-    putRow(writes, { ...table.row, eras: [] })
-    return { writes, label, installed: () => void (table.eras = []) }
+    putRow(writes, { ...table.row, migrating: false })
+    return { writes, label, installed: () => void (table.isMigrating = false) }
   }
 
   #deletionStep(id: number): Step | undefined {

@@ -5,8 +5,12 @@ import type { KeyElementType, KeyTuple } from '../encoding/key-elements.js'
 import { encodeValue } from '../encoding/values.js'
 import { ConstraintError, LimitError, UsageError } from '../errors.js'
 import { successor, type CommitTs, type Key, type KeyRange } from '../../isolation/types.js'
+import { isPromise } from '../promises.js'
 import type { RangeOptions } from './definition.js'
 import type { StoredTable } from './stored-table.js'
+
+/** Places that a message names: what a schema says of them may quote values, which messages do not. */
+const issuesNamed = 3
 
 export const rangeOptions: ReadonlySet<string> = new Set(['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit'])
 
@@ -74,15 +78,15 @@ export class TableCodec<K, In, Out, Bound> {
 
   /** What commit `ts` wrote; without `ts`, what a running transaction has written. Throws as `StoredTable.decode`. */
   decodeValue(bytes: Uint8Array, key: Key, ts: CommitTs | undefined): Out {
+    if (this.version !== this.table.version) this.table.assertCurrent(this.version)
     return this.table.decode(bytes, key, ts) as Out
   }
 
-  /** The bytes of a row: as they are stored, and as they would be had the row been written in the present version. Undefined where it is absent. Throws as `decodeValue`. */
-  bytesOf(key: Key, seen: { readonly value: Uint8Array | undefined; readonly ts?: CommitTs | undefined } | undefined): { readonly stored: Uint8Array; readonly asOfNow: Uint8Array } | undefined {
+  /** The bytes of a row: as they are stored, and as `StoredTable.asOfNow` has them. Undefined where it is absent. Throws as `decodeValue`. */
+  bytesOf(key: Key, seen: { readonly value: Uint8Array | undefined; readonly ts?: CommitTs | undefined } | undefined): { readonly stored: Uint8Array; readonly asOfNow: Uint8Array; readonly ts: CommitTs | undefined } | undefined {
     if (seen?.value === undefined) return undefined
     const stored = Uint8Array.from(seen.value) // what was read is on loan, and a migration may read something
-    const isOld = seen.ts !== undefined && this.table.isOld(seen.ts)
-    return { stored, asOfNow: isOld ? encodeValue(this.decodeValue(stored, key, seen.ts)) : stored }
+    return { stored, asOfNow: this.table.asOfNow(stored, key, seen.ts), ts: seen.ts }
   }
 
   /** Throws `INVALID_ARGUMENT` for options that contradict each other or do not exist, `INVALID_KEY`, `KEY_TOO_LARGE`. */
@@ -109,20 +113,17 @@ export class TableCodec<K, In, Out, Bound> {
   validate(value: In, key: K): unknown {
     if (this.#schema === undefined) return value
     const result = this.#schema['~standard'].validate(value)
-    if (result instanceof Promise) {
-      result.catch(() => {}) // its outcome no longer matters, and must not surface as an unhandled rejection
+    if (isPromise(result)) {
+      result.then(undefined, () => {}) // its outcome no longer matters, and must not surface as an unhandled rejection
       throw new UsageError('NOT_SYNCHRONOUS', `The schema of table ${JSON.stringify(this.name)} validates asynchronously; writes are synchronous and need one that does not.`)
     }
     if (result.issues === undefined) return result.value
-    const issues = result.issues.map(({ message, path }) => ({
-      message,
-      path: (path ?? []).map(part => (typeof part === 'object' ? part.key : part)),
-    }))
-    const first = issues[0]
+    // Plain arrays, whatever the library has for them.
+    const issues = Array.from(result.issues, ({ message, path }) => ({ message, path: Array.from(path ?? [], part => (typeof part === 'object' ? part.key : part)) }))
+    const where = issues.slice(0, issuesNamed).map(({ path }) => path.map(String).join('.') || 'value')
     throw new ConstraintError(
       'SCHEMA',
-      `The row ${keyText(key)} of table ${JSON.stringify(this.name)} does not fit its schema: ` +
-        `${first ? `${first.path.map(String).join('.') || 'value'}: ${first.message}` : 'refused'}${issues.length > 1 ? ` (and ${issues.length - 1} more issues)` : ''}.`,
+      `The row ${keyText(key)} of table ${JSON.stringify(this.name)} does not fit its schema: ${where.join(', ')}${issues.length > issuesNamed ? ` and ${issues.length - issuesNamed} more` : ''}. "issues" has what the schema says of each.`,
       { table: this.name, key, issues },
     )
   }

@@ -51,6 +51,16 @@ export class IndexCodec<K, In, Out, Bound> {
     return { range: { lo, hi }, reverse, limit, keysOnly }
   }
 
+  /** Throws `TABLE_DROPPED`, `TABLE_MISMATCH`. */
+  assertCurrent(): void {
+    const { index, rows } = this
+    rows.table.assertCurrent(rows.version)
+    if (index.dropped === undefined) return
+    const { cause } = index.dropped
+    const why = cause === undefined ? 'was dropped, or replaced by another definition. Declare it with db.table, and use the new handle.' : `could not be built: ${cause.message}`
+    throw new UsageError('TABLE_DROPPED', `Index ${JSON.stringify(index.name)} of table ${JSON.stringify(rows.name)} ${why}`, { cause })
+  }
+
   /** Throws `INVALID_ARGUMENT` unless index keys name one row. */
   assertUnique(operation: string): void {
     if (this.index.unique) return

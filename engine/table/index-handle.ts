@@ -42,15 +42,11 @@ export class Index<IK, K, Out, Bound, Unique extends boolean = boolean> {
   /** @internal Throws `FOREIGN_TABLE` for an index of another database, `TABLE_DROPPED`, `TABLE_MISMATCH`. */
   static codecOf<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, owner: object): IndexCodec<K, unknown, Out, unknown> {
     const codec = index.#codec
-    const { index: stored, rows } = codec
+    const { index: stored } = codec
     if (index.#owner !== owner) {
       throw new UsageError('FOREIGN_TABLE', `Index ${JSON.stringify(stored.name)} of table ${JSON.stringify(stored.table.name)} belongs to another database, or to an earlier opening of this one.`)
     }
-    rows.table.assertCurrent(rows.version)
-    if (stored.dropped !== undefined) {
-      const why = stored.dropped.cause === undefined ? 'was dropped' : `could not be built: ${stored.dropped.cause.message}`
-      throw new UsageError('TABLE_DROPPED', `Index ${JSON.stringify(stored.name)} of table ${JSON.stringify(stored.table.name)} ${why}`, { cause: stored.dropped.cause })
-    }
+    codec.assertCurrent()
     return codec
   }
 }

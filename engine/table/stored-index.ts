@@ -25,8 +25,6 @@ export interface IndexParts {
   readonly unique: boolean
   readonly many: boolean
   readonly version: number
-  /** Of the rows that the function is given. */
-  readonly tableVersion: number
 }
 
 export class StoredIndex {
@@ -35,7 +33,6 @@ export class StoredIndex {
   readonly unique: boolean
   readonly many: boolean
   readonly version: number
-  readonly tableVersion: number
   readonly prefix: string
   readonly table: StoredTable
   /** Undefined until a program has declared it in this opening. */
@@ -47,14 +44,13 @@ export class StoredIndex {
   /** It is gone; the error is why, where it could not be built. */
   dropped: { readonly cause: Error | undefined } | undefined
 
-  constructor(table: StoredTable, { id, name, unique, many, version, tableVersion }: IndexParts) {
+  constructor(table: StoredTable, { id, name, unique, many, version }: IndexParts) {
     this.table = table
     this.id = id
     this.name = name
     this.unique = unique
     this.many = many
     this.version = version
-    this.tableVersion = tableVersion
     this.prefix = tablePrefix(id)
   }
 
@@ -107,19 +103,16 @@ export class StoredIndex {
   }
 
   #startsOf(row: unknown, rowKey: Key): IndexKeyStart[] {
-    let given: unknown
+    let keys: unknown[]
     try {
-      given = this.on!(row as never)
+      const given: unknown = this.on!(row as never)
+      if (given === undefined) return []
+      keys = this.many && Array.isArray(given) ? [...(given as unknown[])] : [given]
+      if (keys.filter(isSilencedPromise).length > 0) throw this.#refused(rowKey, 'returned a promise; it must be synchronous')
+      if (this.many && !Array.isArray(given)) throw this.#refused(rowKey, 'must return an array of keys, for the index is declared with many: true')
     } catch (error) {
-      throw this.#refused(rowKey, 'threw an error', error)
+      throw error instanceof UsageError && error.code === 'INVALID_INDEX_KEY' ? error : this.#refused(rowKey, 'threw an error', error)
     }
-    if (isPromise(given)) {
-      given.then(undefined, () => {}) // it is refused; its rejection must not surface as an unhandled one
-      throw this.#refused(rowKey, 'returned a promise; it must be synchronous')
-    }
-    if (given === undefined) return []
-    if (this.many && !Array.isArray(given)) throw this.#refused(rowKey, 'must return an array of keys, for the index is declared with many: true')
-    const keys = this.many ? (given as unknown[]) : [given]
     try {
       const starts = keys.map(key => indexKeyStart(this.prefix, key))
       return starts.length > 1 ? [...new Set(starts)] : starts
@@ -144,4 +137,11 @@ export class StoredIndex {
       `The row ${keyText(this.table.keyOf(rowKey))} is too large for index ${JSON.stringify(this.name)} of table ${JSON.stringify(this.table.name)}, whose key and the row's key make one key. ${error.message}`,
     )
   }
+}
+
+/** Whether it is a promise; if so, its rejection does not surface as an unhandled one. */
+function isSilencedPromise(key: unknown): boolean {
+  if (!isPromise(key)) return false
+  key.then(undefined, () => {})
+  return true
 }

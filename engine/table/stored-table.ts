@@ -8,8 +8,8 @@ import { tableKeyInCatalog, type Era, type TableRow } from './catalog-rows.js'
 import { keyText } from './codec.js'
 import type { RowEntry, StoredIndex } from './stored-index.js'
 
-/** Makes a row of the present version from one of an older version, as the schema wants it. */
-export type Migrate = (old: unknown, version: number, key: unknown) => unknown
+/** Makes the bytes of a row of the present version from a row of an older version. */
+export type Migrate = (old: unknown, version: number, key: unknown) => Uint8Array
 
 const noEntries: readonly RowEntry[] = []
 
@@ -20,14 +20,16 @@ export class StoredTable {
   name: string
   catalogKey: Key
   version: number
-  /** What rows written before some commits are; empty once all are of the present version. */
+  /** Of which version rows are that were written before some commits. Kept when all have been rewritten: older snapshots have them as they were. */
   eras: readonly Era[]
+  /** Whether rows may be there that have not been rewritten. */
+  isMigrating: boolean
   migrate: Migrate | undefined
   /** Every index that is maintained. Replaced when one comes or goes, so that who has seen it can tell. */
   indexes: readonly StoredIndex[] = []
   isDropped = false
 
-  constructor({ id, name, key, version, eras }: TableRow) {
+  constructor({ id, name, key, version, eras, migrating }: TableRow) {
     this.id = id
     this.types = key
     this.prefix = tablePrefix(id)
@@ -35,10 +37,11 @@ export class StoredTable {
     this.catalogKey = tableKeyInCatalog(name)
     this.version = version
     this.eras = eras
+    this.isMigrating = migrating
   }
 
   get row(): TableRow {
-    return { is: 'table', id: this.id, name: this.name, key: this.types, version: this.version, eras: this.eras }
+    return { is: 'table', id: this.id, name: this.name, key: this.types, version: this.version, eras: this.eras, migrating: this.isMigrating }
   }
 
   /** As callers know it: bare where it has one element. Throws `CORRUPT`. */
@@ -52,18 +55,18 @@ export class StoredTable {
    * throws as cause.
    */
   decode(bytes: Uint8Array, rowKey: Key, ts: CommitTs | undefined): unknown {
-    let value: unknown
-    try {
-      value = decodeValue(bytes)
-    } catch (error) {
-      throw new StorageError('CORRUPT', `The row ${keyText(this.keyOf(rowKey))} of table ${JSON.stringify(this.name)} cannot be decoded.`, { cause: error })
-    }
-    return this.eras.length === 0 || ts === undefined ? value : this.#migrated(value, rowKey, ts)
+    return this.#decode(this.eras.length === 0 ? bytes : this.asOfNow(bytes, rowKey, ts), rowKey)
   }
 
-  /** Whether a row that commit `ts` wrote is of an older version. */
-  isOld(ts: CommitTs): boolean {
-    return this.eras.some(({ untilTs }) => ts < untilTs)
+  /** The bytes that a row would have, had it been written in the present version; the same ones where it was. Throws as `decode`. */
+  asOfNow(bytes: Uint8Array, rowKey: Key, ts: CommitTs | undefined): Uint8Array {
+    const era = ts === undefined ? undefined : this.eraOf(ts)
+    return era === undefined ? bytes : this.#migrated(this.#decode(bytes, rowKey), rowKey, era.version)
+  }
+
+  /** Undefined for the present one. */
+  eraOf(ts: CommitTs): Era | undefined {
+    return this.eras.find(({ untilTs }) => ts < untilTs)
   }
 
   /** The entries that a row has in every index. Throws `INVALID_INDEX_KEY`, `KEY_TOO_LARGE`, and what `decode` throws. */
@@ -95,16 +98,22 @@ export class StoredTable {
     )
   }
 
-  #migrated(value: unknown, rowKey: Key, ts: CommitTs): unknown {
-    const era = this.eras.find(({ untilTs }) => ts < untilTs)
-    if (era === undefined) return value
+  #decode(bytes: Uint8Array, rowKey: Key): unknown {
+    try {
+      return decodeValue(bytes)
+    } catch (error) {
+      throw new StorageError('CORRUPT', `The row ${keyText(this.keyOf(rowKey))} of table ${JSON.stringify(this.name)} cannot be decoded.`, { cause: error })
+    }
+  }
+
+  #migrated(value: unknown, rowKey: Key, version: number): Uint8Array {
     const key = this.keyOf(rowKey)
-    const where = `The row ${keyText(key)} of table ${JSON.stringify(this.name)} is of version ${era.version}`
+    const where = `The row ${keyText(key)} of table ${JSON.stringify(this.name)} is of version ${version}`
     if (this.migrate === undefined) {
       throw new UsageError('TABLE_MISMATCH', `${where}, and the table was not declared with a "migrate" since the database was opened. Declare it with version ${this.version} and "migrate".`)
     }
     try {
-      return this.migrate(value, era.version, key)
+      return this.migrate(value, version, key)
     } catch (error) {
       const why = error instanceof PremiseError || error instanceof UsageError ? error.message : 'its migration threw an error'
       throw new ConstraintError('MIGRATION', `${where} and cannot be migrated to ${this.version}: ${why}`, { table: this.name, key }, { cause: error })

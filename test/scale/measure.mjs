@@ -1,7 +1,7 @@
 /**
  * How the engine behaves as things grow: rows, memory, the log to be recovered, open transactions, kept versions. Prints tables in Markdown.
  *
- *     npm run measure [-- --only load,open,memory,transaction,rows,transactions,versions]
+ *     npm run measure [-- --only load,open,memory,transaction,rows,transactions,versions,index]
  *
  * Each figure comes from a process of its own. Where the processor is measured and not the disk, commits are relaxed (acknowledged before they are synced).
  */
@@ -54,6 +54,7 @@ function runAll(only) {
         'One commit (2 reads, 2 writes), by number of other open transactions',
         [1, 100, 10_000].map(size => onLoaded('transactions', size, `${directory}-open-${size}`, 100_000)),
       ),
+    index: directory => table('An index built over 1,000,000 rows while 8 clients write, one durable update each', [onLoaded('index', 8, `${directory}-index`, 1_000_000)]),
     versions: directory => table('One commit to one of 10 keys, 100,000 times', [0, 1].map(size => onLoaded('versions', size, `${directory}-versions-${size}`, 10_000))),
   }
   for (const name of only ?? []) if (!(name in sections)) throw new Error(`There is no measurement ${name}; there are ${Object.keys(sections).join(', ')}.`)
@@ -117,6 +118,7 @@ async function runPart(name, directory, size) {
     rows: () => byRows(directory, size),
     transactions: () => byTransactions(directory, size),
     versions: () => byVersions(directory, size === 1),
+    index: () => buildIndex(directory, size),
   }
   const run = parts[name]
   if (run === undefined) throw new Error(`There is no part ${name}.`)
@@ -387,6 +389,65 @@ async function byVersions(directory, held) {
   old?.abort()
   await db.close()
   return figures
+}
+
+/**
+ * How long clients wait, and how long the event loop stands still, without a build and during one.
+ * @param {string} directory
+ * @param {number} clients
+ */
+async function buildIndex(directory, clients) {
+  const { db, rows } = await openDatabase(directory)
+  const on = (/** @type {unknown} */ value) => String(value).slice(0, 8)
+  let over = false
+  /** @returns {Promise<{ commits: number, longestMs: number, stallMs: number, times: number[] }>} */
+  const writing = async () => {
+    const delay = monitorEventLoopDelay({ resolution: 1 })
+    delay.enable()
+    /** @type {number[]} */
+    const times = []
+    const client = async () => {
+      while (!over) {
+        const startedMs = performance.now()
+        await db.put(rows, Math.floor(Math.random() * 1_000_000), `${Math.random()}`.padEnd(100, 'w'))
+        times.push(performance.now() - startedMs)
+      }
+    }
+    await Promise.all(Array.from({ length: clients }, client))
+    delay.disable()
+    return { commits: times.length, longestMs: Math.max(...times), stallMs: delay.max / 1e6, times }
+  }
+  /** @param {Promise<unknown>} until */
+  const during = async until => {
+    over = false
+    const startedMs = performance.now()
+    const written = writing()
+    await until
+    over = true
+    return { ...(await written), elapsedMs: performance.now() - startedMs }
+  }
+  const before = await during(new Promise(resolve => setTimeout(resolve, 5_000)))
+  const indexed = db.table('rows', { key: ['number'], indexes: { byStart: { on } } })
+  const building = await during(indexed.ready)
+  const found = new Map(Array.from(db.range(indexed.indexes.byStart, { keysOnly: true }), ({ indexKey, key }) => [key, indexKey]))
+  let wrong = 0
+  for (const { key, value } of db.range(rows)) if (found.get(key) !== on(value)) wrong++
+  const extra = found.size - db.count(rows)
+  await db.close()
+  const of = (/** @type {{ times: number[], longestMs: number, stallMs: number, commits: number, elapsedMs: number }} */ one) => ({
+    'commits/s': perSecond(one.commits, one.elapsedMs),
+    '99 %, ms': Math.round((one.times.toSorted((a, b) => a - b)[Math.floor(one.times.length * 0.99)] ?? 0) * 10) / 10,
+    'longest commit, ms': Math.round(one.longestMs * 10) / 10,
+    'longest stall, ms': Math.round(one.stallMs * 10) / 10,
+  })
+  const named = (/** @type {string} */ when, /** @type {Figures} */ figures) => Object.fromEntries(Object.entries(figures).map(([name, value]) => [`${when}: ${name}`, value]))
+  return {
+    ...named('before', of(before)),
+    'build, s': seconds(building.elapsedMs),
+    ...named('building', of(building)),
+    'entries wrong or missing': wrong + Math.abs(extra),
+    ...memory(),
+  }
 }
 
 /**

@@ -964,7 +964,7 @@ describe('schemas', () => {
             { message: 'must be a boolean', path: ['onCall'] },
           ],
         })
-        expect(error.message).toContain('name: must be a string (and 1 more')
+        expect(error.message).toContain('does not fit its schema: name, onCall.')
       }
       expect(tx.get(doctors, 'nils')).toBeUndefined()
       tx.put(doctors, 'ada', 'Ada')
