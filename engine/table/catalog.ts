@@ -81,7 +81,7 @@ export class Catalog {
     checkDefinition(name, definition)
     this.#parts.store.assertUsable()
     const known = this.#byName.get(name)
-    const table = known ?? new StoredTable({ is: 'table', id: this.#nextId, name, key: structuredClone(definition.key) as KeyElementType[], version: definition.version ?? 1, eras: [], migrating: false })
+    const table = known ?? new StoredTable({ is: 'table', id: this.#nextId, name, key: definition.key, version: definition.version ?? 1, eras: [], migrating: false })
     const codec = new TableCodec<K, In, Out, Bound>({ table, version: definition.version ?? 1, schema: definition.schema, valueSizeBytes: this.#parts.limits.valueSizeBytes })
     const ready = this.#declare(table, known === undefined, definition, codec)
     const indexes: Record<string, unknown> = Object.create(null) as Record<string, unknown>
@@ -221,7 +221,8 @@ export class Catalog {
     table.version = version
     table.eras = eras
     table.isMigrating = migrating
-    if (definition.migrate !== undefined) table.migrate = (old, from, key) => codec.encodeValue(synchronous(definition.migrate!(old, from)) as In, key as K)
+    const { migrate } = definition
+    if (migrate !== undefined) table.migrate = (old, from, key) => codec.encodeValue(synchronous(migrate(old, from)) as In, key as K)
     if (isNew) this.#remember(table)
     for (const index of dropped) {
       index.dropped = { cause: undefined }

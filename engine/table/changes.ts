@@ -58,11 +58,23 @@ interface Step {
   installed?(): void
 }
 
+class Queue {
+  readonly jobs: Job[] = []
+  readonly isBackground: boolean
+  isRunning = false
+
+  constructor(isBackground: boolean) {
+    this.isBackground = isBackground
+  }
+}
+
 export class Changes {
   readonly #parts: ChangesParts
   readonly #hooks: ChangesHooks
-  readonly #jobs: Job[] = []
-  #running = false
+  /** Somebody waits for these; they keep the process alive. */
+  readonly #awaited = new Queue(false)
+  /** Nobody waits for these. */
+  readonly #background = new Queue(true)
 
   constructor(parts: ChangesParts, hooks: ChangesHooks) {
     this.#parts = parts
@@ -71,7 +83,7 @@ export class Changes {
 
   /** Builds an index. Resolves when it is ready, on disk; rejects where it cannot be built. */
   build(index: StoredIndex): Promise<void> {
-    return this.#add(index, () => this.#buildStep(index))
+    return this.#add(this.#awaited, index, () => this.#buildStep(index))
   }
 
   /** Rewrites rows of older versions. Resolves when there are none, on disk; rejects with what keeps a row from being migrated. */
@@ -79,7 +91,7 @@ export class Changes {
     const start = tableRange(table.prefix).lo
     let { version } = table
     let from = start
-    return this.#add(table, () => {
+    return this.#add(this.#awaited, table, () => {
       if (version !== table.version) from = start // declared anew meanwhile
       version = table.version
       return this.#migrationStep(table, from, next => (from = next))
@@ -88,11 +100,13 @@ export class Changes {
 
   /** Deletes everything under an id, and its row in the catalog. */
   deleteAll(id: number): void {
-    this.#add(id, () => this.#deletionStep(id)).catch(() => {}) // goes on at the next opening
+    const { lo, hi } = tableRange(tablePrefix(id))
+    let from = lo // rows before it are tombstones, which to pass takes time
+    this.#add(this.#background, id, () => this.#deletionStep(id, { lo: from, hi }, next => (from = next))).catch(() => {}) // goes on at the next opening
   }
 
-  #add(of: Job['of'], next: Job['next']): Promise<void> {
-    const same = this.#jobs.find(job => job.of === of)
+  #add(queue: Queue, of: Job['of'], next: Job['next']): Promise<void> {
+    const same = queue.jobs.find(job => job.of === of)
     if (same !== undefined) return same.done
     let resolve!: () => void
     let reject!: (error: unknown) => void
@@ -100,26 +114,37 @@ export class Changes {
       resolve = onDone
       reject = onError
     })
-    this.#jobs.push({ of, done, next, resolve, reject })
-    if (!this.#running) {
-      this.#running = true
-      this.#parts.environment.defer(() => void this.#run())
+    queue.jobs.push({ of, done, next, resolve, reject })
+    if (!queue.isRunning) {
+      queue.isRunning = true
+      void this.#run(queue)
     }
     return done
   }
 
-  async #run(): Promise<void> {
-    for (let job = this.#jobs[0]; job !== undefined; job = this.#jobs[0]) {
+  async #run(queue: Queue): Promise<void> {
+    await this.#rest(queue, 0)
+    for (let job = queue.jobs[0]; job !== undefined; job = queue.jobs[0]) {
       try {
-        await this.#finish(job)
+        await this.#finish(job, queue)
         job.resolve()
       } catch (error) {
         if (job.of instanceof StoredIndex && !(error instanceof StorageError)) this.#giveUp(job.of, error as Error)
         job.reject(error)
       }
-      this.#jobs.splice(this.#jobs.indexOf(job), 1)
+      queue.jobs.shift()
     }
-    this.#running = false
+    queue.isRunning = false
+  }
+
+  /** Others work. */
+  #rest({ isBackground }: Queue, restMs: number): Promise<void> {
+    const { environment } = this.#parts
+    return new Promise(resolve => {
+      if (isBackground) environment.setTimer(resolve, restMs, 'background')
+      else if (restMs < 1) environment.defer(resolve)
+      else environment.setTimer(resolve, restMs)
+    })
   }
 
   /** What failed for the disk's sake goes on at the next declaration; everything else would fail again. */
@@ -131,7 +156,7 @@ export class Changes {
     }
   }
 
-  async #finish(job: Job): Promise<void> {
+  async #finish(job: Job, queue: Queue): Promise<void> {
     const { store, commitPath, environment } = this.#parts
     for (;;) {
       for (let room = store.room(); room !== undefined; room = store.room()) await room
@@ -143,8 +168,7 @@ export class Changes {
       step.installed?.()
       const tookMs = environment.nowMs() - startedMs
       await store.whenDurable(ts)
-      // Half of the time is for others.
-      await new Promise<void>(resolve => void (tookMs < 1 ? environment.defer(resolve) : environment.setTimer(resolve, Math.min(tookMs, this.#parts.limits.stepMs))))
+      await this.#rest(queue, Math.min(tookMs, this.#parts.limits.stepMs)) // half of the time is for others
     }
   }
 
@@ -209,13 +233,15 @@ export class Changes {
     return { writes, label, installed: () => void (table.isMigrating = false) }
   }
 
-  #deletionStep(id: number): Step | undefined {
+  #deletionStep(id: number, range: KeyRange, passed: (from: Key) => void): Step | undefined {
     const writes = new Map<Key, Write>()
-    const isDone = this.#overRows(tableRange(tablePrefix(id)), writes, row => void writes.set(row.key, { value: undefined, kind: 'delete' })) === undefined
+    const last = this.#overRows(range, writes, row => void writes.set(row.key, { value: undefined, kind: 'delete' }))
+    const label = 'delete what was dropped'
+    if (last !== undefined) return { writes, label, installed: () => passed(successor(last)) }
     const key = droppedKeyInCatalog(id)
-    if (isDone && writes.size === 0 && this.#read(key) === undefined) return undefined
-    if (isDone) writes.set(key, { value: undefined, kind: 'delete' })
-    return { writes, label: 'delete what was dropped' }
+    if (this.#read(key) === undefined) return undefined
+    writes.set(key, { value: undefined, kind: 'delete' })
+    return { writes, label }
   }
 
   #read(key: Key): Uint8Array | undefined {

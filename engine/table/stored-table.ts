@@ -31,7 +31,7 @@ export class StoredTable {
 
   constructor({ id, name, key, version, eras, migrating }: TableRow) {
     this.id = id
-    this.types = key
+    this.types = frozen(key)
     this.prefix = tablePrefix(id)
     this.name = name
     this.catalogKey = tableKeyInCatalog(name)
@@ -119,4 +119,9 @@ export class StoredTable {
       throw new ConstraintError('MIGRATION', `${where} and cannot be migrated to ${this.version}: ${why}`, { table: this.name, key }, { cause: error })
     }
   }
+}
+
+/** Callers see these arrays. */
+function frozen(types: readonly KeyElementType[]): readonly KeyElementType[] {
+  return Object.freeze(types.map(type => (typeof type === 'string' ? type : frozen(type))))
 }
