@@ -95,9 +95,10 @@ export class CatalogOnDisk {
       return
     }
     const index = new StoredIndex(table, row)
+    if (row.replaces !== undefined) this.#dropped.add(row.replaces)
     const known = declared(row.id)
     index.on = known?.on
-    table.migrate = known?.table.migrate
+    table.migrate ??= known?.table.migrate
     if (row.ready) index.readyTs = noTs
     table.indexes = [...table.indexes, index]
     this.#indexes.set(row.id, index)

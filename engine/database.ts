@@ -75,6 +75,10 @@ export class Database {
    * Throws `INVALID_ARGUMENT`; `NOT_SYNCHRONOUS` for a schema that is asynchronous; `TABLE_MISMATCH`, naming the difference, where the table is stored with another key or a newer version, or must be
    * migrated and "migrate" is missing; `DISK_FULL`, `POISONED`, `CLOSED`.
    */
+  table<const T extends readonly KeyElementType[], S extends StandardSchemaV1 = StandardSchemaV1>(
+    name: string,
+    definition: TableDefinition<T, S> & { readonly indexes?: undefined },
+  ): Table<KeyOf<T>, StandardSchemaV1.InferInput<S>, StandardSchemaV1.InferOutput<S>, BoundOf<T>>
   table<
     const T extends readonly KeyElementType[],
     S extends StandardSchemaV1 = StandardSchemaV1,
@@ -82,7 +86,8 @@ export class Database {
   >(
     name: string,
     definition: TableDefinition<T, S, I>,
-  ): Table<KeyOf<T>, StandardSchemaV1.InferInput<S>, StandardSchemaV1.InferOutput<S>, BoundOf<T>, IndexesOf<I, KeyOf<T>, StandardSchemaV1.InferOutput<S>>> {
+  ): Table<KeyOf<T>, StandardSchemaV1.InferInput<S>, StandardSchemaV1.InferOutput<S>, BoundOf<T>, IndexesOf<I, KeyOf<T>, StandardSchemaV1.InferOutput<S>>>
+  table(name: string, definition: TableDefinition<readonly KeyElementType[], StandardSchemaV1>): AnyTable {
     return this.#engine.catalog.table(name, definition, this.#engine)
   }
 
@@ -172,7 +177,7 @@ export class Database {
   /** The entries of a range of an index: index keys and row keys. The rows are not read. */
   range<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): Iterated<IndexEntry<IK, K>>
   /** The rows of a range of an index, in the order of index keys and then of row keys. */
-  range<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): Iterated<IndexRow<IK, K, Out>>
+  range<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly?: false }): Iterated<IndexRow<IK, K, Out>>
   range(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
     return Index.is(source) ? indexRowsOf(this.#source, this.#useIndex(source, 'range'), options) : rowsOf(this.#source, this.#use(source, 'range'), options)
   }
@@ -190,7 +195,7 @@ export class Database {
   /** The first entry of a range of an index. The row is not read. */
   first<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): IndexEntry<IK, K> | undefined
   /** The row of the first entry of a range of an index. */
-  first<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): IndexRow<IK, K, Out> | undefined
+  first<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly?: false }): IndexRow<IK, K, Out> | undefined
   first(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
     return Index.is(source) ? endIndexRow(this.#source, this.#useIndex(source, 'first'), 'first', options) : endRow(this.#source, this.#use(source, 'first'), 'first', options)
   }
@@ -200,7 +205,7 @@ export class Database {
   /** The last entry of a range of an index. The row is not read. */
   last<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): IndexEntry<IK, K> | undefined
   /** The row of the last entry of a range of an index. */
-  last<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): IndexRow<IK, K, Out> | undefined
+  last<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly?: false }): IndexRow<IK, K, Out> | undefined
   last(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
     return Index.is(source) ? endIndexRow(this.#source, this.#useIndex(source, 'last'), 'last', options) : endRow(this.#source, this.#use(source, 'last'), 'last', options)
   }
@@ -286,6 +291,7 @@ export class Database {
   }
 
   async #closeStore(last?: (place: CompactionPlace) => Promise<unknown>): Promise<void> {
+    this.#engine.catalog.stop()
     try {
       await this.#engine.store.close(last)
     } catch (error) {

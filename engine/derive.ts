@@ -3,10 +3,10 @@
  *
  *   X-1  At every level, and whenever the transaction began: two blind puts of one row must not leave an entry of the first, nor one of a row without an index that was declared meanwhile.
  *   X-2  An index key is unique in the state after the commit. It is held against neither a row that the transaction itself moves away or deletes, nor what others have not committed.
- *   X-3  An entry that ought to be there and is not shows that an index's function is not what it was, or that a migration changed what it gives. That is refused: the entry that stands instead would
- *        never be removed. Entries that stay as they are are not looked for, unless the row has been migrated: they are then those of the row as it is now.
+ *   X-3  An entry that ought to be there and is not shows that an index's function is not what it was. That is refused: the entry that stands instead would never be removed.
+ *   X-4  While a unique index is built anew, the entries of the one that it replaces go on saying who has a key: a row that is not built yet keeps its key.
  */
-import { tablePrefixOf } from './encoding/keys.js'
+import { tablePrefix, tablePrefixOf } from './encoding/keys.js'
 import { ConstraintError, UsageError } from './errors.js'
 import type { Snapshot } from './store/epochs.js'
 import type { SeenVersion, Store } from './store/store.js'
@@ -15,7 +15,7 @@ import { keyText } from './table/codec.js'
 import type { RowEntry, StoredIndex } from './table/stored-index.js'
 import type { StoredTable } from './table/stored-table.js'
 import type { Write } from './write-set.js'
-import type { Key } from '../isolation/types.js'
+import { asKey, type CommitTs, type Key } from '../isolation/types.js'
 
 /** Notes a version that the outcome depends on. */
 export type Saw = (seen: SeenVersion | undefined) => SeenVersion | undefined
@@ -23,48 +23,39 @@ export type Saw = (seen: SeenVersion | undefined) => SeenVersion | undefined
 /** One row's entry, before or after the commit. */
 interface Derived extends RowEntry {
   readonly rowKey: Key
-  /** Of a row that was written in an older version. */
-  readonly isMigrated: boolean
 }
 
 /**
  * What `rows` change in the indexes of their tables, on the state `present`. Throws `UNIQUE_VIOLATION`, `INVALID_INDEX_KEY`, `KEY_TOO_LARGE`, `MIGRATION`, `CORRUPT`.
  */
 export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, store: Store, tables: TablesByPrefix, saw: Saw): ReadonlyMap<Key, Write> {
-  const before: Derived[] = []
-  const after: Derived[] = []
-  for (const [rowKey, write] of rows) {
-    const table = write.table ?? tables.get(tablePrefixOf(rowKey))
-    if (table === undefined || table.indexes.length === 0) continue
-    table.assertMayWrite()
-    const replaced = store.read(present, rowKey)
-    if (replaced?.value !== undefined) {
-      const isMigrated = table.eraOf(replaced.ts) !== undefined
-      for (const entry of table.entriesOf(Uint8Array.from(replaced.value), rowKey, replaced.ts)) before.push({ ...entry, rowKey, isMigrated })
-    }
-    if (write.value !== undefined) for (const entry of entriesOf(write, write.value, table, rowKey)) after.push({ ...entry, rowKey, isMigrated: false })
-  }
+  const { before, after } = entriesAround(rows, present, store, tables)
   const writes = new Map<Key, Write>()
   if (before.length === 0 && after.length === 0) return writes
 
-  const kept = new Map<Key, Derived>()
+  const had = new Set(before.map(({ own }) => own))
+  const claims = new Map<Key, Derived>()
+  /** What stays as it is in a unique index that is being built: perhaps the entry is not made yet, perhaps another row has it. */
+  const unbuilt = new Map<Key, Derived>()
   for (const entry of after) {
-    const other = kept.get(entry.stored)
-    if (other !== undefined && other.rowKey !== entry.rowKey) {
-      const isHolder = before.some(({ stored, rowKey }) => stored === entry.stored && rowKey === entry.rowKey)
-      throw isHolder ? violation(entry.index, other.rowKey, entry.rowKey) : violation(entry.index, entry.rowKey, other.rowKey)
+    const { index, stored, own, rowKey } = entry
+    if (index.unique && index.readyTs === undefined && had.has(own)) {
+      unbuilt.set(stored, entry)
+      continue
     }
-    kept.set(entry.stored, entry)
+    const other = claims.get(stored)
+    if (other !== undefined && other.rowKey !== rowKey) throw had.has(own) ? violation(index, other.rowKey, rowKey) : violation(index, rowKey, other.rowKey)
+    claims.set(stored, entry)
   }
-  /** Rows that give up an index key of a unique index, by its entry. */
+
+  /** Rows that give up an index key, by its entry. */
   const givenUp = new Map<Key, Key>()
-  const unchanged: Derived[] = []
-  for (const entry of before) {
-    const { index, stored, rowKey } = entry
-    const successor = kept.get(stored)
-    if (successor?.rowKey === rowKey) {
-      unchanged.push(entry)
-      if (!entry.isMigrated) continue
+  for (const { index, stored, rowKey } of before) {
+    if (unbuilt.get(stored)?.rowKey === rowKey) continue
+    const next = claims.get(stored)
+    if (next?.rowKey === rowKey) {
+      claims.delete(stored) // it stays as it is
+      continue
     }
     const now = store.read(present, stored)
     const isThere = now?.value !== undefined && (!index.unique || index.rowKeyOf(stored, now.value) === rowKey)
@@ -72,21 +63,61 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
       if (index.readyTs !== undefined) throw notTheSame(index, rowKey)
       continue // not built yet
     }
-    if (successor?.rowKey === rowKey) continue
     givenUp.set(stored, rowKey)
-    if (successor === undefined) writes.set(stored, { value: undefined, kind: 'delete' })
+    if (next === undefined) writes.set(stored, { value: undefined, kind: 'delete' })
   }
-  // They stay as they are, but where a unique index is being built another row may have the entry, and give it up now. If it does not, the build will find both.
-  for (const { stored, rowKey } of unchanged) if ((givenUp.get(stored) ?? rowKey) === rowKey) kept.delete(stored)
-  for (const { index, stored, rowKey, value } of kept.values()) {
+  for (const { stored, value } of unbuilt.values()) if (givenUp.has(stored)) writes.set(stored, { value, kind: 'insert' })
+
+  for (const { index, stored, rowKey, value } of claims.values()) {
     if (index.unique) {
       const now = saw(store.read(present, stored))
-      const holder = now?.value === undefined ? undefined : index.rowKeyOf(stored, now.value)
-      if (holder !== undefined && holder !== rowKey && givenUp.get(stored) !== holder) throw violation(index, rowKey, holder)
+      const entryOf = now?.value === undefined ? undefined : index.rowKeyOf(stored, now.value)
+      const holder = entryOf !== undefined && givenUp.get(stored) !== entryOf ? entryOf : formerHolder(index, stored, rows, unbuilt, present, store)
+      if (holder !== undefined && holder !== rowKey) throw violation(index, rowKey, holder)
     }
     writes.set(stored, { value, kind: 'insert' })
   }
   return writes
+}
+
+/** The entries of all rows as they are at the present, and as they will be. */
+function entriesAround(rows: ReadonlyMap<Key, Write>, present: Snapshot, store: Store, tables: TablesByPrefix): { readonly before: Derived[]; readonly after: Derived[] } {
+  const before: Derived[] = []
+  const after: Derived[] = []
+  for (const [rowKey, write] of rows) {
+    const table = write.table ?? tables.get(tablePrefixOf(rowKey))
+    if (table === undefined || table.indexes.length === 0) continue
+    table.assertMayWrite()
+    const replaced = store.read(present, rowKey)
+    if (replaced?.value !== undefined) for (const entry of formerEntries(table, Uint8Array.from(replaced.value), rowKey, replaced.ts)) before.push({ ...entry, rowKey })
+    if (write.value !== undefined) for (const entry of entriesOf(write, write.value, table, rowKey)) after.push({ ...entry, rowKey })
+  }
+  return { before, after }
+}
+
+/** A row that cannot be migrated is in no index yet, and may be replaced or deleted. */
+function formerEntries(table: StoredTable, value: Uint8Array, rowKey: Key, ts: CommitTs): readonly RowEntry[] {
+  try {
+    return table.entriesOf(value, rowKey, ts)
+  } catch (error) {
+    const isInNone = error instanceof ConstraintError && error.code === 'MIGRATION' && table.indexes.every(({ readyTs }) => readyTs === undefined)
+    if (isInNone) return []
+    throw error
+  }
+}
+
+/** X-4: the row that had a key in the index which is being replaced, if it still has it. */
+function formerHolder(index: StoredIndex, stored: Key, rows: ReadonlyMap<Key, Write>, unbuilt: ReadonlyMap<Key, Derived>, present: Snapshot, store: Store): Key | undefined {
+  if (index.replaces === undefined) return undefined
+  const former = asKey(tablePrefix(index.replaces) + stored.slice(index.prefix.length))
+  const value = store.read(present, former)?.value
+  if (value === undefined) return undefined
+  const rowKey = index.rowKeyOf(former, value)
+  if (rows.has(rowKey)) return unbuilt.get(stored)?.rowKey
+  const row = store.read(present, rowKey)
+  if (row?.value === undefined) return undefined
+  const entries = index.entriesOf(index.table.decode(Uint8Array.from(row.value), rowKey, row.ts), rowKey)
+  return entries.some(entry => entry.stored === stored) ? rowKey : undefined
 }
 
 /** Those that were made when the row was written, unless indexes have come or gone since. */
@@ -107,6 +138,6 @@ function notTheSame({ name: index, table }: StoredIndex, rowKey: Key): UsageErro
   return new UsageError(
     'INVALID_INDEX_KEY',
     `Index ${JSON.stringify(index)} of table ${JSON.stringify(table.name)} does not hold row ${keyText(table.keyOf(rowKey))} under the key that its function "on" gives now. Nothing was changed. ` +
-      'The function depends on something else than the row, or it was changed, or a migration changed what it gives: raise "version" of the index, and it is built anew.',
+      'The function depends on something else than the row, or it was changed: raise "version" of the index, and it is built anew.',
   )
 }

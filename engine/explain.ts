@@ -32,7 +32,7 @@ export function explain(conflict: Conflict, transaction: Explained, nameTable: N
   const { overwrite } = conflict
   const { tableId, tuple } = decodeKey(overwrite.key)
   const { name: table, bare, index } = nameTable(tableId)
-  const show = (elements: readonly unknown[]): unknown => (bare ? elements[0] : elements)
+  const show = (elements: readonly unknown[]): unknown => (bare && elements.length === 1 ? elements[0] : elements)
   const kind = kindOf(conflict, transaction)
   const read = index === undefined ? describeRead(conflict.read, show) : describeIndexRead(conflict.read, index.prefix)
   const by = {

@@ -6,7 +6,7 @@
  * key handed out: what lies between it and the cursor's position was never vouched for.
  */
 import type { RangeRead } from '../isolation/read-set.js'
-import type { CommitTs, Key, KeyRange } from '../isolation/types.js'
+import { successor, type CommitTs, type Key, type KeyRange } from '../isolation/types.js'
 import type { Snapshot } from './store/epochs.js'
 import type { HeldSnapshot } from './store/iterator-snapshots.js'
 import { SnapshotCursor, type SeenRow, type SnapshotCursorOptions } from './store/snapshot-cursor.js'
@@ -17,6 +17,7 @@ import type { Write } from './write-set.js'
 export interface RowCursorOptions extends SnapshotCursorOptions {
   readonly recorded?: RangeRead | undefined
   readonly hides?: Hides | undefined
+  readonly places?: Places | undefined
   /** Reads a row at a snapshot, beneath own writes. */
   readonly fetch?: ((snapshot: Snapshot, key: Key) => SeenVersion | undefined) | undefined
 }
@@ -34,6 +35,14 @@ export interface EncodedRow {
   readonly ts?: CommitTs | undefined
 }
 
+/** Where rows lie among own writes that are not kept under their keys: entries of a unique index are among a transaction's own by index key and row key. */
+export interface Places {
+  /** Of a committed row among own writes. */
+  placeOf(row: SeenRow): Key
+  /** The key that a committed row has, or would have, which lies at a place. */
+  keyAt(place: Key): Key
+}
+
 /** Whether a committed row is not to be seen, because of what the transaction has written. */
 export type Hides = (row: SeenRow) => boolean
 
@@ -48,7 +57,7 @@ export class RowCursor {
   readonly #options: RowCursorOptions
   readonly #rows: SnapshotCursor
   #moves: number
-  /** The last key handed out. */
+  /** The last place handed out; without `places`, the last key. */
   #last: Key | undefined
   /** The last own write dealt with. */
   #ownLast: Key | undefined
@@ -88,15 +97,20 @@ export class RowCursor {
         this.close()
         return undefined
       }
-      if (own === undefined || (row !== undefined && this.#before(row.key, own.key))) {
+      const place = row && this.#placeOf(row)
+      if (row !== undefined && this.#isPassed(place!)) {
+        this.#rows.take()
+        continue
+      }
+      if (own === undefined || (row !== undefined && this.#before(place!, own.key))) {
         this.#rows.take()
         if (this.#options.hides?.(row!)) continue
-        return this.#handOut(row!)
+        return this.#handOut(row!, place!)
       }
       this.#ownLast = own.key
-      if (row?.key === own.key) this.#rows.take()
+      if (place === own.key) this.#rows.take()
       const { value } = own.write
-      if (value !== undefined) return this.#handOut({ key: own.key, value })
+      if (value !== undefined) return this.#handOut({ key: own.key, value }, own.key)
     }
   }
 
@@ -121,16 +135,32 @@ export class RowCursor {
     }
   }
 
-  #handOut(row: EncodedRow): EncodedRow {
-    this.#last = row.key
-    this.#options.recorded?.consumedTo(row.key)
+  #handOut(row: EncodedRow, place: Key): EncodedRow {
+    this.#last = place
+    const { recorded, places } = this.#options
+    // A committed row at the same key that is still to come is relied on already: what is recorded only grows.
+    recorded?.consumedTo(places ? places.keyAt(place) : place)
     return row
   }
 
   #seek(): void {
     this.#moves = this.#snapshot.moves
     this.#ownLast = this.#last
-    this.#rows.seekAfter(this.#last, this.#range)
+    const { places } = this.#options
+    if (places === undefined || this.#last === undefined) return this.#rows.seekAfter(this.#last, this.#range)
+    // The committed row at that key may be before the place or behind it.
+    const { lo, hi } = this.#range
+    const key = places.keyAt(this.#last)
+    this.#rows.seekAfter(undefined, this.#reverse ? { lo, hi: key < hi ? successor(key) : hi } : { lo: key > lo ? key : lo, hi })
+  }
+
+  #placeOf(row: SeenRow): Key {
+    return this.#options.places ? this.#options.places.placeOf(row) : row.key
+  }
+
+  /** Behind a place that was handed out there is only what comes after it. */
+  #isPassed(place: Key): boolean {
+    return this.#options.places !== undefined && this.#last !== undefined && !this.#before(this.#last, place)
   }
 
   #peekOwn(): { key: Key; write: Write } | undefined {

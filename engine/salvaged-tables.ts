@@ -20,7 +20,7 @@ export class SalvagedTables implements Meaning {
   readonly #shown = new Map<number, readonly KeyElementType[]>()
   readonly #synthesized: number[] = []
   /** Ids of indexes, by the keys of their rows in the catalog. */
-  readonly #indexes = new Map<Key, number>()
+  readonly #indexes = new Map<Key, readonly number[]>()
   readonly #progress = new Set<Key>()
   /** Ids of what was being deleted, likewise. */
   readonly #dropped = new Map<Key, number>()
@@ -30,13 +30,12 @@ export class SalvagedTables implements Meaning {
     if (key.startsWith(catalogPrefix)) {
       const row = decodeCatalogRow(key, value)
       if (row.is === 'table') this.#named.set(row.id, { name: row.name, types: row.key })
-      else if (row.is === 'index') this.#indexes.set(key, row.id)
+      else if (row.is === 'index') this.#indexes.set(key, row.replaces === undefined ? [row.id] : [row.id, row.replaces])
       else if (row.is === 'progress') this.#progress.add(key)
       else if (row.is === 'dropped') this.#dropped.set(key, row.id)
       return undefined
     }
-    const isNoTable = !this.#named.has(tableId) && [...this.#dropped.values(), ...this.#indexes.values()].includes(tableId)
-    if (isNoTable) {
+    if (this.#isNoTable(tableId)) {
       decodeValue(value)
       return undefined
     }
@@ -58,19 +57,27 @@ export class SalvagedTables implements Meaning {
 
   readonly complete: Meaning['complete'] = prefixes => {
     const rows: { key: Key; value: Uint8Array | undefined }[] = []
-    for (const [key, id] of this.#indexes) {
+    for (const [key, ids] of this.#indexes) {
       rows.push({ key, value: undefined })
-      if (!this.#named.has(id)) rows.push(encodeCatalogRow({ is: 'dropped', id }))
+      for (const id of ids) if (!this.#named.has(id)) rows.push(encodeCatalogRow({ is: 'dropped', id }))
     }
     for (const key of this.#progress) rows.push({ key, value: undefined })
     for (const [id, types] of this.#shown) {
-      if (this.#named.has(id) || !prefixes.includes(tablePrefix(id))) continue
+      if (this.#named.has(id) || this.#isNoTable(id) || !prefixes.includes(tablePrefix(id))) continue
       const name = this.#freeName(`salvaged-${id}`)
       this.#named.set(id, { name, types })
       this.#synthesized.push(id)
       rows.push(encodeCatalogRow({ is: 'table', name, id, key: types, version: 1, eras: [], migrating: false }))
     }
     return rows
+  }
+
+  /** Whether what is under an id are entries of an index, or rows that were being deleted. */
+  #isNoTable(id: number): boolean {
+    if (this.#named.has(id)) return false
+    for (const dropped of this.#dropped.values()) if (dropped === id) return true
+    for (const ids of this.#indexes.values()) if (ids.includes(id)) return true
+    return false
   }
 
   /** Numbers of tables that got a new entry. */

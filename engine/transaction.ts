@@ -61,7 +61,7 @@ export class Transaction {
   /** The entries of a range of an index: index keys and row keys. The rows are not read. */
   range<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): Iterated<IndexEntry<IK, K>>
   /** The rows of a range of an index, in the order of index keys and then of row keys. Relied on are the stretch of index keys that was looked at, and the rows handed out. */
-  range<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): Iterated<IndexRow<IK, K, Out>>
+  range<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly?: false }): Iterated<IndexRow<IK, K, Out>>
   range(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
     return Index.is(source) ? indexRowsOf(this.#source, this.#useIndex(source), options) : rowsOf(this.#source, this.#use(source), options)
   }
@@ -79,7 +79,7 @@ export class Transaction {
   /** The first entry of a range of an index. The row is not read. */
   first<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): IndexEntry<IK, K> | undefined
   /** The row of the first entry of a range of an index. */
-  first<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): IndexRow<IK, K, Out> | undefined
+  first<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly?: false }): IndexRow<IK, K, Out> | undefined
   first(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
     return Index.is(source) ? endIndexRow(this.#source, this.#useIndex(source), 'first', options) : endRow(this.#source, this.#use(source), 'first', options)
   }
@@ -89,7 +89,7 @@ export class Transaction {
   /** The last entry of a range of an index. The row is not read. */
   last<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly: true }): IndexEntry<IK, K> | undefined
   /** The row of the last entry of a range of an index. */
-  last<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>>): IndexRow<IK, K, Out> | undefined
+  last<IK, K, Out, Bound>(index: Index<IK, K, Out, Bound>, options?: IndexRangeOptions<NoInfer<Bound>> & { readonly keysOnly?: false }): IndexRow<IK, K, Out> | undefined
   last(source: AnyTable | AnyIndex, options?: IndexRangeOptions<unknown>): unknown {
     return Index.is(source) ? endIndexRow(this.#source, this.#useIndex(source), 'last', options) : endRow(this.#source, this.#use(source), 'last', options)
   }

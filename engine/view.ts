@@ -10,7 +10,7 @@
 import { tablePrefixOf } from './encoding/keys.js'
 import { LimitError } from './errors.js'
 import type { Limits } from './limits.js'
-import { RowCursor, type Hides, type Seen } from './row-cursor.js'
+import { RowCursor, type Hides, type Places, type Seen } from './row-cursor.js'
 import { owned, type SeenVersion, type Store } from './store/store.js'
 import type { Snapshot } from './store/epochs.js'
 import type { HeldSnapshot } from './store/iterator-snapshots.js'
@@ -71,7 +71,7 @@ export class View {
   constructor(parts: ViewParts) {
     this.#parts = parts
     this.policy = parts.policy
-    this.reads = new ReadSet(parts.limits.readSetPoints)
+    this.reads = new ReadSet(parts.limits.readSetPoints, areOfOneTable)
     this.#tracks = parts.policy.tracksReads && !parts.readOnly
     const { store } = parts
     this.beganTs = parts.readOnly ? store.acknowledgedTs : store.visibleTs
@@ -120,15 +120,16 @@ export class View {
     this.#assertReady(index)
     const own = this.#parts.writes.sortedEntries(index.table)
     const rows = this.#parts.writes.sorted()
-    return this.#open(range, reverse, limit, own, rows && (({ key, value }) => rows.has(index.rowKeyOf(key, value))))
+    const hides: Hides | undefined = rows && (({ key, value }) => rows.has(index.rowKeyOf(key, value)))
+    return this.#open(range, reverse, limit, own, hides, index.unique && own !== undefined ? index : undefined)
   }
 
   /** Rows of a range, own writes as they are now. What the cursor holds is released when it is exhausted, closed or collected, or the view is released. */
   open(range: KeyRange, reverse: boolean, limit: number): RowCursor {
-    return this.#open(range, reverse, limit, this.#parts.writes.sorted(), undefined)
+    return this.#open(range, reverse, limit, this.#parts.writes.sorted())
   }
 
-  #open(range: KeyRange, reverse: boolean, limit: number, own: SortedMap<Write> | undefined, hides: Hides | undefined): RowCursor {
+  #open(range: KeyRange, reverse: boolean, limit: number, own: SortedMap<Write> | undefined, hides?: Hides, places?: Places): RowCursor {
     if (this.#tracks) this.#assertRoomForReads()
     this.#renew()
     const recorded = this.#tracks ? this.reads.addRange(range, reverse) : undefined
@@ -138,6 +139,7 @@ export class View {
       onSeen: ts => this.#noteSeen(ts),
       expectedRows: expectedOf(limit),
       hides,
+      places,
       fetch: (snapshot, key) => this.#fetch(snapshot, key),
     })
   }
@@ -249,6 +251,8 @@ export class View {
     if (ts > this.#seenTs) this.#seenTs = ts
   }
 }
+
+const areOfOneTable = (a: Key, b: Key): boolean => tablePrefixOf(a) === tablePrefixOf(b)
 
 /** What a limit says of how many rows will be taken. */
 export const expectedOf = (limit: number): number | undefined => (limit === Infinity ? undefined : limit)

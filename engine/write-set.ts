@@ -61,6 +61,7 @@ export class WriteSet {
   /** Unique index keys claimed, with how many rows claim each. */
   #claims: Map<Key, number> | undefined
   #sizeBytes = 0
+  #entryCount = 0
 
   constructor(limits: Limits) {
     this.#limits = limits
@@ -100,8 +101,10 @@ export class WriteSet {
   set(key: Key, write: Write): void {
     const before = this.#writes.get(key)
     const sizeBytes = this.#sizeBytes + writeSizeBytes(key, write) - (before ? writeSizeBytes(key, before) : 0)
-    checkTransactionSize(sizeBytes, this.#writes.size + (before ? 0 : 1), this.#limits)
+    const entries = this.#entryCount + entriesOf(write).length - (before ? entriesOf(before).length : 0)
+    checkTransactionSize(sizeBytes, this.#writes.size + (before ? 0 : 1) + entries, this.#limits)
     this.#sizeBytes = sizeBytes
+    this.#entryCount = entries
     this.#undo?.push({ key, before })
     this.#replace(key, before, write)
     const { table } = write
@@ -137,7 +140,12 @@ export class WriteSet {
     const { indexes } = table
     const outdated = [...this.#writes].filter(([, write]) => write.table === table && write.value !== undefined && write.entries?.indexes !== indexes)
     const derived = outdated.map(([key, write]) => [key, write, { ...write, entries: { indexes, all: table.entriesOf(write.value!, key, undefined) } }] as const)
-    for (const [key, before, after] of derived) if (this.#writes.get(key) === before) this.#replace(key, before, after)
+    for (const [key, before, after] of derived) {
+      if (this.#writes.get(key) !== before) continue
+      this.#sizeBytes += writeSizeBytes(key, after) - writeSizeBytes(key, before)
+      this.#entryCount += entriesOf(after).length - entriesOf(before).length
+      this.#replace(key, before, after)
+    }
     this.#indexesOf.set(table, indexes)
   }
 
@@ -153,11 +161,11 @@ export class WriteSet {
       this.#writes.delete(key)
       this.#sorted?.delete(key)
     }
-    for (const entry of before?.entries?.all ?? none) {
+    for (const entry of before === undefined ? none : entriesOf(before)) {
       this.#entries!.delete(entry.own)
       if (entry.index.unique) this.#claim(entry.stored, -1)
     }
-    for (const entry of after?.entries?.all ?? none) {
+    for (const entry of after === undefined ? none : entriesOf(after)) {
       this.#entries ??= sortedMap()
       this.#entries.set(entry.own, after!)
       if (entry.index.unique) this.#claim(entry.stored, 1)
@@ -182,6 +190,7 @@ export class WriteSet {
       const { key, before } = this.#undo!.pop()!
       const write = this.#writes.get(key)!
       this.#sizeBytes += (before === undefined ? 0 : writeSizeBytes(key, before)) - writeSizeBytes(key, write)
+      this.#entryCount += (before === undefined ? 0 : entriesOf(before).length) - entriesOf(write).length
       this.#replace(key, write, before)
     }
     this.#indexesOf.clear()
@@ -191,6 +200,13 @@ export class WriteSet {
   }
 }
 
+/** With its index entries; what they take the place of is known at the commit only. */
 function writeSizeBytes(key: Key, write: Write): number {
-  return key.length + (write.value?.length ?? 0) + writeOverheadBytes
+  let sizeBytes = key.length + (write.value?.length ?? 0) + writeOverheadBytes
+  for (const { stored, value } of entriesOf(write)) sizeBytes += stored.length + value.length + writeOverheadBytes
+  return sizeBytes
+}
+
+function entriesOf({ entries }: Write): readonly RowEntry[] {
+  return entries === undefined ? none : entries.all
 }

@@ -41,10 +41,12 @@ export class ReadSet {
   readonly points: Points = new Points()
   readonly ranges: KeyRange[] = []
   readonly #pointsMax: number
+  readonly #areNeighbours: (a: Key, b: Key) => boolean
 
-  /** Points beyond `pointsMax` are merged into ranges: the premise grows (it may abort more), it never shrinks. */
-  constructor(pointsMax: number) {
+  /** Points beyond `pointsMax` are merged into ranges: the premise grows (it may abort more), it never shrinks. Only keys of one table or index are neighbours. */
+  constructor(pointsMax: number, areNeighbours: (a: Key, b: Key) => boolean = () => true) {
     this.#pointsMax = pointsMax
+    this.#areNeighbours = areNeighbours
   }
 
   get size(): number {
@@ -72,9 +74,11 @@ export class ReadSet {
 
   #coalesce(): void {
     const keys = [...this.points].sort((a, b) => (a < b ? -1 : 1))
-    for (let first = 0; first < keys.length; first += pointsPerRange) {
-      const last = Math.min(first + pointsPerRange, keys.length) - 1
-      this.ranges.push({ lo: keys[first]!, hi: successor(keys[last]!) })
+    for (let first = 0; first < keys.length; ) {
+      let next = first + 1
+      while (next < keys.length && next - first < pointsPerRange && this.#areNeighbours(keys[first]!, keys[next]!)) next++
+      this.ranges.push({ lo: keys[first]!, hi: successor(keys[next - 1]!) })
+      first = next
     }
     this.points.clear()
   }

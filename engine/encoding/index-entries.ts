@@ -10,7 +10,7 @@
  */
 import { asKey, type Key, type KeyRange } from '../../isolation/types.js'
 import { UsageError } from '../errors.js'
-import { ElementReader, encodeBeginning, encodeElement, keySizeLimitBytes, keyTooLarge, tag, terminator, typeOfElement, type KeyElement } from './key-elements.js'
+import { corruptKey, ElementReader, encodeBeginning, encodeElement, keySizeLimitBytes, keyTooLarge, tag, terminator, typeOfElement, type KeyElement } from './key-elements.js'
 import { afterAllThatBeginWith } from './keys.js'
 import { decodeValue, encodeValue } from './values.js'
 
@@ -34,6 +34,13 @@ export const plainEntry = (start: IndexKeyStart, rowKey: Key, rowPrefix: string)
 /** The entry of a unique index. */
 export const uniqueEntry = (start: IndexKeyStart): Key => asKey(start + terminator)
 
+/** The unique entry of the index key that a plain entry has. */
+export const uniqueEntryOfPlain = (entry: Key, prefix: string): Key => {
+  const reader = new ElementReader(entry, prefix.length + 1)
+  reader.tuple()
+  return uniqueEntry(entry.slice(0, reader.at) as IndexKeyStart)
+}
+
 export const plainEntryValue: Uint8Array = encodeValue(null)
 
 /** The value of a unique index's entry, which says whose it is. */
@@ -47,7 +54,11 @@ export const rowKeyOfPlain = (entry: Key, prefix: string, rowPrefix: string): Ke
 }
 
 /** The row that a unique index's entry is of, from the entry's value. Throws `CORRUPT`. */
-export const rowKeyOfUnique = (value: Uint8Array, rowPrefix: string): Key => asKey(rowPrefix + Buffer.from(decodeValue(value) as Uint8Array).toString('latin1'))
+export const rowKeyOfUnique = (value: Uint8Array, rowPrefix: string): Key => {
+  const elements = decodeValue(value)
+  if (!(elements instanceof Uint8Array)) throw corruptKey()
+  return asKey(rowPrefix + Buffer.from(elements).toString('latin1'))
+}
 
 /** The index key of an entry, bare where it has one element. Throws `CORRUPT`. */
 export const indexKeyOf = (entry: Key, prefix: string): KeyElement => bare(new ElementReader(entry, prefix.length + 1).tuple())

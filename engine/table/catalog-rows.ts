@@ -2,7 +2,7 @@
  * The rows of the catalog (table id 0): which tables and indexes there are, under which ids. They are rows of the one keyspace, so they are versioned, logged and tracked like any other.
  *
  *     [table]                       id, key types, version of the rows; until which commits rows were of older versions, whether such rows may still be there
- *     [table, index]                id, unique, many, version, whether it is ready
+ *     [table, index]                id, unique, many, version, the rows' version, whether it is ready, the id of the unique index that it replaces
  *     [table, index, "progress"]    while the index is built: up to which row it is
  *     [null, id]                    what was under this id is being deleted
  *     [null]                        the next id, once something was dropped: an id is given once
@@ -44,7 +44,11 @@ export interface IndexRow {
   readonly unique: boolean
   readonly many: boolean
   readonly version: number
+  /** Of the rows that its function is given. */
+  readonly tableVersion: number
   readonly ready: boolean
+  /** The id whose entries, no longer maintained, say which rows had which unique keys when its building began. */
+  readonly replaces: number | undefined
 }
 
 export interface ProgressRow {
@@ -81,8 +85,8 @@ export function encodeCatalogRow(row: CatalogRow): { readonly key: Key; readonly
       return { key: tableKeyInCatalog(row.name), value: encodeValue({ id, key, ...((version !== 1 || eras.length > 0) && { version, eras, migrating }) }) }
     }
     case 'index': {
-      const { id, unique, many, version, ready } = row
-      return { key: indexKeyInCatalog(row.table, row.name), value: encodeValue({ id, unique, many, version, ready }) }
+      const { id, unique, many, version, tableVersion, ready, replaces } = row
+      return { key: indexKeyInCatalog(row.table, row.name), value: encodeValue({ id, unique, many, version, tableVersion, ready, ...(replaces !== undefined && { replaces }) }) }
     }
     case 'progress':
       return { key: progressKeyInCatalog(row.table, row.index), value: encodeValue({ builtTo: Uint8Array.from(Buffer.from(row.builtTo, 'latin1')) }) }
@@ -113,10 +117,10 @@ function tableRow(name: string, { id, key, version = 1, eras = [], migrating = f
   return { is: 'table', name, id, key: key as KeyElementType[], version, eras, migrating }
 }
 
-function indexRow(table: string, name: string, { id, unique, many, version, ready }: Record<string, unknown>): IndexRow {
-  const isUnderstood = isNumber(id) && typeof unique === 'boolean' && typeof many === 'boolean' && isNumber(version) && typeof ready === 'boolean'
-  if (!isUnderstood) throw notUnderstood()
-  return { is: 'index', table, name, id, unique, many, version, ready }
+function indexRow(table: string, name: string, { id, unique, many, version, tableVersion, ready, replaces }: Record<string, unknown>): IndexRow {
+  const isUnderstood = isNumber(id) && typeof unique === 'boolean' && typeof many === 'boolean' && isNumber(version) && isNumber(tableVersion) && typeof ready === 'boolean'
+  if (!isUnderstood || !(replaces === undefined || isNumber(replaces))) throw notUnderstood()
+  return { is: 'index', table, name, id, unique, many, version, tableVersion, ready, replaces }
 }
 
 const isNumber = (value: unknown): value is number => Number.isSafeInteger(value)

@@ -144,10 +144,16 @@ export class Catalog {
     this.#byName.delete(name)
     this.#byPrefix.delete(table.prefix)
     table.isDropped = true
-    for (const index of table.indexes) index.dropped = { cause: undefined }
-    for (const { id } of [table, ...table.indexes]) this.#changes.deleteAll(id)
+    table.migrate = undefined
+    for (const index of table.indexes) index.drop(undefined)
+    for (const id of [table.id, ...table.indexes.flatMap(idsOf)]) this.#changes.deleteAll(id)
     table.indexes = []
     return durable
+  }
+
+  /** The database is being closed: what is left to be done waits for the next opening. */
+  stop(): void {
+    this.#changes.stop()
   }
 
   /** Whose keys these are, for explanations. */
@@ -198,6 +204,9 @@ export class Catalog {
     const eras = era === undefined ? table.eras : [...table.eras, era]
     const migrating = table.isMigrating || (era !== undefined && !isEmpty)
     const declared = definition.indexes === undefined ? undefined : Object.entries(definition.indexes)
+    if (declared === undefined && version !== table.version && table.indexes.length > 0) {
+      throw mismatch(table, `gets version ${version} and has indexes, whose functions must be declared together with it`)
+    }
     const rows = new CatalogWrites()
     if (isNew || version !== table.version) rows.put({ ...table.row, version, eras, migrating })
     let nextId = isNew ? table.id + 1 : this.#nextId
@@ -206,11 +215,18 @@ export class Catalog {
     for (const [name, index] of declared ?? []) {
       progressKeyInCatalog(table.name, name) // must fit, too
       const existing = table.indexes.find(other => other.name === name)
-      if (existing !== undefined && isSame(existing, index)) kept.push(existing)
-      else added.push(new StoredIndex(table, { id: nextId++, name, unique: index.unique ?? false, many: index.many ?? false, version: index.version ?? 1 }))
+      if (existing !== undefined && isSame(existing, index, version)) kept.push(existing)
+      else {
+        const { unique = false, many = false, version: indexVersion = 1 } = index
+        const replaces = unique && existing?.unique === true && !isEmpty ? (existing.readyTs === undefined ? existing.replaces : existing.id) : undefined
+        added.push(new StoredIndex(table, { id: nextId++, name, unique, many, version: indexVersion, tableVersion: version, replaces }))
+      }
     }
     const dropped = declared === undefined ? [] : table.indexes.filter(index => !kept.includes(index))
-    for (const index of dropped) this.#dropIndex(rows, index)
+    const replaced = new Set(added.map(({ replaces }) => replaces))
+    const deleted = dropped.flatMap(idsOf).filter(id => !replaced.has(id))
+    for (const index of dropped) this.#removeIndexRows(rows, index)
+    for (const id of deleted) rows.put({ is: 'dropped', id })
     for (const index of added) rows.put({ ...rowOf(index), ready: isEmpty })
     if (dropped.length > 0) rows.put({ is: 'ids', next: nextId })
 
@@ -224,10 +240,8 @@ export class Catalog {
     const { migrate } = definition
     if (migrate !== undefined) table.migrate = (old, from, key) => codec.encodeValue(synchronous(migrate(old, from)) as In, key as K)
     if (isNew) this.#remember(table)
-    for (const index of dropped) {
-      index.dropped = { cause: undefined }
-      this.#changes.deleteAll(index.id)
-    }
+    for (const index of dropped) index.drop(undefined)
+    for (const id of deleted) this.#changes.deleteAll(id)
     for (const index of added) {
       this.#byId.set(index.id, index)
       if (isEmpty) index.readyTs = isNew ? noTs : this.#parts.store.visibleTs // older states of a table that was there may hold rows
@@ -275,14 +289,14 @@ export class Catalog {
     this.#dropIndex(rows, index)
     rows.put({ is: 'ids', next: this.#nextId })
     void this.#commit(rows, `drop index ${JSON.stringify(index.name)}, which could not be built`).catch(() => {}) // whoever waits for the index is told why it is gone
-    index.dropped = { cause: error }
+    index.drop(error)
     index.table.indexes = index.table.indexes.filter(other => other !== index)
-    this.#changes.deleteAll(index.id)
+    for (const id of idsOf(index)) this.#changes.deleteAll(id)
   }
 
   #dropIndex(rows: CatalogWrites, index: StoredIndex): void {
     this.#removeIndexRows(rows, index)
-    rows.put({ is: 'dropped', id: index.id })
+    for (const id of idsOf(index)) rows.put({ is: 'dropped', id })
   }
 
   #removeIndexRows(rows: CatalogWrites, { table, name, readyTs }: StoredIndex): void {
@@ -321,7 +335,7 @@ export class Catalog {
 
   /** Rows come in the order of their keys: a table before its indexes, an index before its progress. */
   #take(rows: readonly CatalogRow[], ts: CommitTs): void {
-    const used = new Set(rows.flatMap(row => (row.is === 'table' || row.is === 'index' ? row.id : [])))
+    const used = new Set(rows.flatMap(row => (row.is === 'table' ? row.id : row.is === 'index' ? [row.id, row.replaces] : [])))
     for (const row of rows) {
       if ('id' in row) this.#nextId = Math.max(this.#nextId, row.id + 1)
       if (row.is === 'ids') this.#nextId = Math.max(this.#nextId, row.next)
@@ -375,13 +389,18 @@ class CatalogWrites {
   }
 }
 
-function rowOf({ table, id, name, unique, many, version, readyTs }: StoredIndex): CatalogRow & { readonly is: 'index' } {
-  return { is: 'index', table: table.name, id, name, unique, many, version, ready: readyTs !== undefined }
+function rowOf({ table, id, name, unique, many, version, tableVersion, readyTs, replaces }: StoredIndex): CatalogRow & { readonly is: 'index' } {
+  return { is: 'index', table: table.name, id, name, unique, many, version, tableVersion, ready: readyTs !== undefined, replaces }
+}
+
+/** Under which ids an index has entries. */
+function idsOf({ id, replaces }: StoredIndex): number[] {
+  return replaces === undefined ? [id] : [id, replaces]
 }
 
 /** Functions are not compared: what an index is, its declaration says. */
-function isSame(stored: StoredIndex, { unique = false, many = false, version = 1 }: IndexDefinition<never>): boolean {
-  return stored.unique === unique && stored.many === many && stored.version === version
+function isSame(stored: StoredIndex, { unique = false, many = false, version = 1 }: IndexDefinition<never>, tableVersion: number): boolean {
+  return stored.unique === unique && stored.many === many && stored.version === version && stored.tableVersion === tableVersion
 }
 
 function mismatch(table: StoredTable, what: string): UsageError {

@@ -1,34 +1,20 @@
 /**
- * What a change of the catalog leaves to be done: building indexes, rewriting rows of older versions, deleting what was under an id that is no more. In steps, beside other work, one thing after
- * the other.
+ * What a change of the catalog leaves to be done: building indexes, rewriting rows of older versions, deleting what was under an id that is no more.
  *
- *     step: present rows read --> writes derived from them --> installed as one commit, in one synchronous stretch     then others work, while it is synced
- *
- *   J-1  Nothing is awaited between reading and installing, and no commit can come in between, so a step is right on the present without any validation.
  *   J-2  From the commit that declares an index on, every commit maintains it; so once the step that reads the last row is installed, it holds every row. That commit says that it is ready.
  *   J-3  What was done is in the same commit as how far it is. A crash loses steps that were not synced, and both with them; the next opening goes on where the rest ends.
  */
-import type { CommitPath } from '../commit.js'
 import { tablePrefix, tableRange } from '../encoding/keys.js'
-import type { Environment } from '../environment.js'
-import { ConstraintError, StorageError, UsageError } from '../errors.js'
-import type { Limits } from '../limits.js'
+import { ConstraintError, UsageError } from '../errors.js'
 import { SnapshotCursor, type SeenRow } from '../store/snapshot-cursor.js'
 import type { Snapshot } from '../store/epochs.js'
-import type { Store } from '../store/store.js'
 import type { Write } from '../write-set.js'
 import { asKey, successor, type Key, type KeyRange } from '../../isolation/types.js'
 import { droppedKeyInCatalog, encodeCatalogRow, progressKeyInCatalog } from './catalog-rows.js'
 import { keyText } from './codec.js'
+import { Jobs, type JobsParts, type Step } from './jobs.js'
 import { StoredIndex } from './stored-index.js'
 import type { StoredTable } from './stored-table.js'
-
-export interface ChangesParts {
-  readonly store: Store
-  readonly commitPath: CommitPath
-  readonly environment: Environment
-  readonly limits: Limits
-}
 
 export interface ChangesHooks {
   /** An index cannot be built: for duplicates, or for what its function does. */
@@ -42,48 +28,25 @@ const stepShare = 0.25
 /** Rows passed between two looks at the clock. */
 const rowsPerLook = 16
 
-interface Job {
-  readonly of: StoredIndex | StoredTable | number
-  readonly done: Promise<void>
-  /** The next step; undefined where nothing is left to be done. */
-  next(): Step | undefined
-  resolve(): void
-  reject(error: unknown): void
-}
-
-interface Step {
-  readonly writes: ReadonlyMap<Key, Write>
-  readonly label: string
-  /** To be called once they are installed. */
-  installed?(): void
-}
-
-class Queue {
-  readonly jobs: Job[] = []
-  readonly isBackground: boolean
-  isRunning = false
-
-  constructor(isBackground: boolean) {
-    this.isBackground = isBackground
-  }
-}
-
 export class Changes {
-  readonly #parts: ChangesParts
+  readonly #parts: JobsParts
   readonly #hooks: ChangesHooks
   /** Somebody waits for these; they keep the process alive. */
-  readonly #awaited = new Queue(false)
+  readonly #awaited: Jobs
   /** Nobody waits for these. */
-  readonly #background = new Queue(true)
+  readonly #background: Jobs
 
-  constructor(parts: ChangesParts, hooks: ChangesHooks) {
+  constructor(parts: JobsParts, hooks: ChangesHooks) {
     this.#parts = parts
     this.#hooks = hooks
+    const failed = (of: unknown, error: unknown): void => this.#failed(of, error)
+    this.#awaited = new Jobs(parts, false, failed)
+    this.#background = new Jobs(parts, true, failed)
   }
 
   /** Builds an index. Resolves when it is ready, on disk; rejects where it cannot be built. */
   build(index: StoredIndex): Promise<void> {
-    return this.#add(this.#awaited, index, () => this.#buildStep(index))
+    return this.#awaited.add(index, () => this.#buildStep(index))
   }
 
   /** Rewrites rows of older versions. Resolves when there are none, on disk; rejects with what keeps a row from being migrated. */
@@ -91,7 +54,7 @@ export class Changes {
     const start = tableRange(table.prefix).lo
     let { version } = table
     let from = start
-    return this.#add(this.#awaited, table, () => {
+    return this.#awaited.add(table, () => {
       if (version !== table.version) from = start // declared anew meanwhile
       version = table.version
       return this.#migrationStep(table, from, next => (from = next))
@@ -102,73 +65,22 @@ export class Changes {
   deleteAll(id: number): void {
     const { lo, hi } = tableRange(tablePrefix(id))
     let from = lo // rows before it are tombstones, which to pass takes time
-    this.#add(this.#background, id, () => this.#deletionStep(id, { lo: from, hi }, next => (from = next))).catch(() => {}) // goes on at the next opening
+    this.#background.add(id, () => this.#deletionStep(id, { lo: from, hi }, next => (from = next))).catch(() => {}) // goes on at the next opening
   }
 
-  #add(queue: Queue, of: Job['of'], next: Job['next']): Promise<void> {
-    const same = queue.jobs.find(job => job.of === of)
-    if (same !== undefined) return same.done
-    let resolve!: () => void
-    let reject!: (error: unknown) => void
-    const done = new Promise<void>((onDone, onError) => {
-      resolve = onDone
-      reject = onError
-    })
-    queue.jobs.push({ of, done, next, resolve, reject })
-    if (!queue.isRunning) {
-      queue.isRunning = true
-      void this.#run(queue)
-    }
-    return done
+  /** The database is being closed. */
+  stop(): void {
+    this.#awaited.stop()
+    this.#background.stop()
   }
 
-  async #run(queue: Queue): Promise<void> {
-    await this.#rest(queue, 0)
-    for (let job = queue.jobs[0]; job !== undefined; job = queue.jobs[0]) {
-      try {
-        await this.#finish(job, queue)
-        job.resolve()
-      } catch (error) {
-        if (job.of instanceof StoredIndex && !(error instanceof StorageError)) this.#giveUp(job.of, error as Error)
-        job.reject(error)
-      }
-      queue.jobs.shift()
-    }
-    queue.isRunning = false
-  }
-
-  /** Others work. */
-  #rest({ isBackground }: Queue, restMs: number): Promise<void> {
-    const { environment } = this.#parts
-    return new Promise(resolve => {
-      if (isBackground) environment.setTimer(resolve, restMs, 'background')
-      else if (restMs < 1) environment.defer(resolve)
-      else environment.setTimer(resolve, restMs)
-    })
-  }
-
-  /** What failed for the disk's sake goes on at the next declaration; everything else would fail again. */
-  #giveUp(index: StoredIndex, error: Error): void {
+  /** What would fail again. A row that cannot be migrated keeps every index from being built, and is no fault of theirs. */
+  #failed(of: unknown, error: unknown): void {
+    if (!(of instanceof StoredIndex) || (error instanceof ConstraintError && error.code === 'MIGRATION')) return
     try {
-      this.#hooks.indexFailed(index, error)
+      this.#hooks.indexFailed(of, error as Error)
     } catch {
       // No space to drop it: it stays as one that is being built.
-    }
-  }
-
-  async #finish(job: Job, queue: Queue): Promise<void> {
-    const { store, commitPath, environment } = this.#parts
-    for (;;) {
-      for (let room = store.room(); room !== undefined; room = store.room()) await room
-      store.assertUsable()
-      const startedMs = environment.nowMs()
-      const step = commitPath.apart(() => job.next())
-      if (step === undefined) return
-      const ts = step.writes.size === 0 ? store.visibleTs : commitPath.install(step.writes, { label: step.label, durability: 'durable' })
-      step.installed?.()
-      const tookMs = environment.nowMs() - startedMs
-      await store.whenDurable(ts)
-      await this.#rest(queue, Math.min(tookMs, this.#parts.limits.stepMs)) // half of the time is for others
     }
   }
 
@@ -192,14 +104,17 @@ export class Changes {
       return { writes, label, installed: () => void (index.builtTo = builtTo) }
     }
     writes.set(progressKeyInCatalog(table.name, index.name), { value: undefined, kind: 'delete' })
-    const { id, name, unique, many, version } = index
-    putRow(writes, { is: 'index', table: table.name, id, name, unique, many, version, ready: true })
+    const { id, name, unique, many, version, tableVersion, replaces } = index
+    putRow(writes, { is: 'index', table: table.name, id, name, unique, many, version, tableVersion, ready: true, replaces: undefined })
+    if (replaces !== undefined) putRow(writes, { is: 'dropped', id: replaces })
     return {
       writes,
       label,
       installed: () => {
         index.builtTo = undefined
+        index.replaces = undefined
         index.readyTs = this.#parts.store.visibleTs
+        if (replaces !== undefined) this.deleteAll(replaces)
       },
     }
   }

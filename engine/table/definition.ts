@@ -62,7 +62,10 @@ export type IndexFunction = (row: never) => KeyElement | undefined
 
 /** An index of a table: which keys its rows have in it. */
 export interface IndexDefinition<Row> {
-  /** The row's key in the index, an array for one of several elements; undefined leaves the row out. With `many`, an array of keys. Synchronous and pure: it depends on the row only. */
+  /**
+   * The row's key in the index, an array for one of several elements; undefined leaves the row out. With `many`, an array of keys. It is given a copy of the row. Synchronous and pure: it depends on the
+   * row only.
+   */
   readonly on: (row: Row) => KeyElement | readonly [KeyElement, ...KeyElement[]] | undefined
   /** No two rows have one key. */
   readonly unique?: boolean
@@ -80,7 +83,7 @@ type ElementOf<R> = R extends readonly (infer E)[] ? E : never
 /** An index's key as it is read: bare where it is an array of one element. */
 export type IndexKeyOf<D> = KeyGivenBy<D> extends infer R ? (R extends readonly [infer One] ? One : R) : never
 
-type LeadingElements<T extends readonly unknown[]> = T extends readonly [...infer Init, unknown] ? T | (Init extends readonly [] ? never : LeadingElements<Init>) : T
+type LeadingElements<T extends readonly unknown[]> = T extends readonly [...infer Init, unknown] ? Readonly<T> | (Init extends readonly [] ? never : LeadingElements<Init>) : Readonly<T>
 
 /** What may bound a range of an index: a key, or some leading elements of one. */
 export type IndexBoundOf<K> = K extends readonly unknown[] ? LeadingElements<K> | K[0] : K | readonly [K]

@@ -1,8 +1,8 @@
 /** An index of one opening: what the catalog says of it, the function that gives its keys, and whether it can be read. */
-import { indexKeyStart, plainEntry, plainEntryValue, rowKeyOfPlain, rowKeyOfUnique, uniqueEntry, uniqueEntryValue, type IndexKeyStart } from '../encoding/index-entries.js'
+import { indexKeyStart, plainEntry, plainEntryValue, rowKeyOfPlain, rowKeyOfUnique, uniqueEntry, uniqueEntryOfPlain, uniqueEntryValue, type IndexKeyStart } from '../encoding/index-entries.js'
 import { tablePrefix } from '../encoding/keys.js'
 import { LimitError, StorageError, UsageError } from '../errors.js'
-import type { CommitTs, Key } from '../../isolation/types.js'
+import { asKey, type CommitTs, type Key } from '../../isolation/types.js'
 import { isPromise } from '../promises.js'
 import { indexKeyInCatalog } from './catalog-rows.js'
 import { keyText } from './codec.js'
@@ -25,6 +25,10 @@ export interface IndexParts {
   readonly unique: boolean
   readonly many: boolean
   readonly version: number
+  /** Of the rows that the function is given. */
+  readonly tableVersion: number
+  /** The id of the unique index that it replaces. */
+  readonly replaces: number | undefined
 }
 
 export class StoredIndex {
@@ -33,6 +37,9 @@ export class StoredIndex {
   readonly unique: boolean
   readonly many: boolean
   readonly version: number
+  readonly tableVersion: number
+  /** While it is built; see `IndexRow`. */
+  replaces: number | undefined
   readonly prefix: string
   readonly table: StoredTable
   /** Undefined until a program has declared it in this opening. */
@@ -44,19 +51,27 @@ export class StoredIndex {
   /** It is gone; the error is why, where it could not be built. */
   dropped: { readonly cause: Error | undefined } | undefined
 
-  constructor(table: StoredTable, { id, name, unique, many, version }: IndexParts) {
+  constructor(table: StoredTable, { id, name, unique, many, version, tableVersion, replaces }: IndexParts) {
     this.table = table
     this.id = id
     this.name = name
     this.unique = unique
     this.many = many
     this.version = version
+    this.tableVersion = tableVersion
+    this.replaces = replaces
     this.prefix = tablePrefix(id)
   }
 
   /** The key of its entry in the catalog: reading it relies on that. */
   get catalogKey(): Key {
     return indexKeyInCatalog(this.table.name, this.name)
+  }
+
+  /** It is gone. What its function holds on to is let go. */
+  drop(cause: Error | undefined): void {
+    this.dropped = { cause }
+    this.on = undefined
   }
 
   /** Throws `INDEX_BUILDING` where it was not complete at commit `ts`. */
@@ -71,6 +86,16 @@ export class StoredIndex {
   /** The row that an entry of a transaction's own is of. */
   rowKeyOfOwn(entry: Key): Key {
     return rowKeyOfPlain(entry, this.prefix, this.table.prefix)
+  }
+
+  /** Of a unique index: where a committed entry lies among a transaction's own. Throws `CORRUPT`. */
+  placeOf({ key, value }: { readonly key: Key; readonly value: Uint8Array }): Key {
+    return asKey(key.slice(0, -1) + this.rowKeyOf(key, value).slice(this.table.prefix.length))
+  }
+
+  /** Of a unique index: the entry of the index key that one of a transaction's own has. */
+  keyAt(own: Key): Key {
+    return uniqueEntryOfPlain(own, this.prefix)
   }
 
   /** The row that an entry is of. Throws `CORRUPT`. */

@@ -21,7 +21,7 @@ export interface Cell {
   readonly forbidden: readonly Phenomenon[]
   /** The witness that is easiest to follow; where there is none, the schedule that shows something forbidden. */
   readonly shortest: JudgedSchedule | null
-  /** The schedule, easiest to follow, in which the engine aborted a transaction. */
+  /** The schedule, easiest to follow, in which the engine aborted a transaction; else one in which it refused a unique key. */
   readonly refusal: PlayedSchedule | null
 }
 
@@ -72,7 +72,12 @@ class Tally {
   readonly forbidden = new Set<Phenomenon>()
   shortest: JudgedSchedule | null = null
   slip: JudgedSchedule | null = null
-  refusal: PlayedSchedule | null = null
+  abort: PlayedSchedule | null = null
+  violation: PlayedSchedule | null = null
+
+  get refusal(): PlayedSchedule | null {
+    return this.abort ?? this.violation
+  }
 
   add(judged: JudgedSchedule): void {
     const { played } = judged
@@ -83,7 +88,8 @@ class Tally {
       if (!this.shortest || isEasier(played, this.shortest.played)) this.shortest = judged
     }
     if (!played.endings.some(({ kind }) => kind === 'aborted-by-engine')) this.undisturbed++
-    else if (!this.refusal || isEasier(played, this.refusal)) this.refusal = played
+    else if (!this.abort || isEasier(played, this.abort)) this.abort = played
+    if (played.endings.some(({ kind }) => kind === 'refused') && (!this.violation || isEasier(played, this.violation))) this.violation = played
   }
 }
 

@@ -31,6 +31,11 @@ export {
   commit,
   type Condition,
   constant,
+  type IndexDefinition,
+  type IndexedValue,
+  type IndexInterval,
+  type IndexKey,
+  type IndexRangeOptions,
   type Invariant,
   type KeyedValue,
   type KeyInterval,
@@ -43,11 +48,13 @@ export {
   type Step,
   stepsOver,
   type StepsOverTable,
+  type TableDefinition,
   type TableInterval,
   undo,
   type Witness,
 } from './scenario.js'
 export { scenarios } from './scenarios/index.js'
+export { indexKeysOf } from './schedule/entries.js'
 export type { Interleaving } from './schedule/interleavings.js'
 export { type PlayedSchedule, ScheduleError, type TimelineEvent } from './schedule/play.js'
 export type { Ending } from './schedule/player.js'

@@ -37,13 +37,54 @@ export interface RangeOptions extends TableInterval {
   readonly reverse?: boolean
 }
 
+/** The elements of an index's key: strings without spaces, compared one after the other. */
+export type IndexKey = readonly string[]
+
+/**
+ * An index that a table declares. Which entries a row has follows from its value alone; `indexKeysOf` says it. Entries are in
+ * the order of their index keys, and of the rows' own keys where those are equal.
+ */
+export interface IndexDefinition {
+  readonly name: string
+  /** The field of the row's value that the key is taken from, or the fields whose values are its elements, in their order. */
+  readonly on: string | readonly string[]
+  /** When a transaction commits, no two rows may have the same key. */
+  readonly unique?: boolean
+  /** The field, which must be one, holds a list of keys; each is an entry. */
+  readonly many?: boolean
+}
+
+export interface TableDefinition {
+  readonly table: string
+  readonly indexes: readonly IndexDefinition[]
+}
+
+/** A stretch of an index: keys that begin with `prefix` and whose next element lies within the bounds. Absent: open. */
+export interface IndexInterval {
+  readonly table: string
+  readonly index: string
+  readonly prefix?: IndexKey
+  readonly gte?: string
+  readonly lt?: string
+}
+
+export interface IndexRangeOptions extends IndexInterval {
+  readonly limit?: number
+  readonly reverse?: boolean
+}
+
+/** A row that was found through an index, and under which of its keys. */
+export interface IndexedValue<T = unknown> extends KeyedValue<T> {
+  readonly indexKey: IndexKey
+}
+
 /** What a session has read so far, by the name each read was given. A name that was not read is a mistake and throws. */
 export interface Seen {
   /** The value of a `get`; undefined for an absent row. */
   value: (name: string) => unknown
   /** The value of a `get` that must have found a number. */
   number: (name: string) => number
-  /** The rows of a `range`, in the order the engine gave them; of a `first` or `last` the one row, or none. */
+  /** The rows of a range, in the order the engine gave them; of a `first`, a `last` or an `indexGet` the one row, or none. */
   rows: (name: string) => readonly KeyedValue[]
 }
 
@@ -61,6 +102,11 @@ export type Step =
   | { readonly kind: 'first' | 'last'; readonly range: TableInterval; readonly as: string }
   /** Counts the rows of a range, and gives up unless there are none: only a count of 0 says which rows it has counted. */
   | { readonly kind: 'count'; readonly range: TableInterval; readonly otherwise: string }
+  | { readonly kind: 'indexRange'; readonly range: IndexRangeOptions; readonly as: string }
+  /** As `count`, of the entries of an index. */
+  | { readonly kind: 'indexCount'; readonly range: IndexInterval; readonly otherwise: string }
+  /** The row that has a key of a unique index. The session must not have given that key to a row itself. */
+  | { readonly kind: 'indexGet'; readonly table: string; readonly index: string; readonly at: IndexKey; readonly as: string }
   | {
       readonly kind: 'put'
       readonly table: string
@@ -110,6 +156,8 @@ export interface Scenario {
   readonly story: string
   readonly source: string
   readonly initial: readonly Row[]
+  /** The tables that have indexes; the others need no mention. */
+  readonly tables?: readonly TableDefinition[]
   readonly sessions: readonly Session[]
   readonly witness: Witness
   /** The levels that are expected to let it through. */
@@ -126,10 +174,13 @@ export interface StepsOverTable {
   put: (key: string, value: (seen: Seen) => unknown, onlyIf?: Condition) => Step
   delete: (key: string, onlyIf?: Condition) => Step
   deleteRange: (interval?: KeyInterval, onlyIf?: Condition) => Step
+  indexRange: (as: string, index: string, options?: Omit<IndexRangeOptions, 'table' | 'index'>) => Step
+  indexCountNone: (index: string, interval: Omit<IndexInterval, 'table' | 'index'>, otherwise: string) => Step
+  indexGet: (index: string, at: string) => Step
   row: (key: string, value: unknown) => Row
 }
 
-/** The steps over one table; a `get` is remembered under its key, a range under the name given. */
+/** The steps over one table; a `get` is remembered under its key, an `indexGet` under the index key, a range under the name given. */
 export function stepsOver(table: string): StepsOverTable {
   return {
     get: key => ({ kind: 'get', table, key, as: key }),
@@ -140,6 +191,9 @@ export function stepsOver(table: string): StepsOverTable {
     put: (key, value, onlyIf) => ({ kind: 'put', table, key, value, ...(onlyIf && { onlyIf }) }),
     delete: (key, onlyIf) => ({ kind: 'delete', table, key, ...(onlyIf && { onlyIf }) }),
     deleteRange: (interval = {}, onlyIf) => ({ kind: 'deleteRange', range: { table, ...interval }, ...(onlyIf && { onlyIf }) }),
+    indexRange: (as, index, options = {}) => ({ kind: 'indexRange', range: { table, index, ...options }, as }),
+    indexCountNone: (index, interval, otherwise) => ({ kind: 'indexCount', range: { table, index, ...interval }, otherwise }),
+    indexGet: (index, at) => ({ kind: 'indexGet', table, index, at: [at], as: at }),
     row: (key, value) => ({ table, key, value }),
   }
 }

@@ -5,11 +5,13 @@
  * How an operation or a commit may end:
  * - it settles: done;
  * - it rejects with `retryable: true`: the engine aborted the transaction, which is over; the message is its explanation;
+ * - it rejects with `code: 'UNIQUE_VIOLATION'`: a key of a unique index would have belonged to two rows; the transaction is over
+ *   and nothing of it took effect. That must be true when it is said, and it is an answer like that of a read;
  * - it rejects with `code: 'UNSUPPORTED'`: the engine cannot do this at all, and the whole cell is `unsupported`;
  * - it rejects with anything else: a defect, which ends the run loudly.
  */
 import type { Level } from '../types.js'
-import type { KeyedValue, RangeOptions, Row, TableInterval } from './scenario.js'
+import type { IndexedValue, IndexInterval, IndexKey, IndexRangeOptions, KeyedValue, RangeOptions, Row, TableDefinition, TableInterval } from './scenario.js'
 
 export type Awaitable<T> = T | Promise<T>
 
@@ -31,6 +33,11 @@ export interface Subject {
 export interface SubjectStore {
   /** A namespace that holds `initial` and nothing else: what happens in one space is never met in another. */
   readonly space: (initial: readonly Row[]) => Awaitable<SubjectSpace>
+  /**
+   * The same, where these tables have indexes; no others do. An engine without indexes leaves this out. `indexKeysOf` gives the
+   * keys of a row as it is stored.
+   */
+  readonly indexedSpace?: (initial: readonly Row[], tables: readonly TableDefinition[]) => Awaitable<SubjectSpace>
   readonly close: () => Awaitable<void>
 }
 
@@ -38,6 +45,8 @@ export interface SubjectSpace {
   readonly begin: (options: BeginOptions) => Awaitable<SubjectTransaction>
   /** All rows, committed and current, in any order. Called when every transaction has ended. */
   readonly finalState: () => Awaitable<readonly Row[]>
+  /** All entries of an index, like `finalState`. Without it they are taken to be what the rows say. */
+  readonly finalEntries?: (table: string, index: string) => Awaitable<readonly IndexedValue[]>
 }
 
 export interface BeginOptions {
@@ -65,6 +74,10 @@ export interface SubjectTransaction {
   readonly savepoint?: () => Awaitable<void>
   /** Ends the savepoint and drops what was written within it. */
   readonly undo?: () => Awaitable<void>
+  readonly indexRange?: (options: IndexRangeOptions) => Awaitable<readonly IndexedValue[]>
+  readonly indexCount?: (interval: IndexInterval) => Awaitable<number>
+  /** The row that has the key of a unique index. */
+  readonly indexGet?: (table: string, index: string, at: IndexKey) => Awaitable<IndexedValue | undefined>
   readonly commit: () => Awaitable<void>
   readonly abort: () => Awaitable<void>
 }

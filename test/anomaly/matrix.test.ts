@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import {
+  differs,
   exitCode,
   type Matrix,
   matrixDocument,
@@ -11,13 +12,13 @@ import {
   type Subject,
   turnScheduler,
 } from '../../isolation/anomaly/index.js'
-import { dirty, mislabelled, phantomBlind, readCommitted, serial, serializable, snapshot } from './toy-subjects.js'
+import { dirty, earlyClaims, mislabelled, phantomBlind, readCommitted, serial, serializable, snapshot } from './toy-subjects.js'
 
 const options = { seed: 1, scheduler: () => turnScheduler(), maxSchedules: 500 }
 const ids = scenarios.map(({ id }) => id)
-const preventedByAll = ['G0', 'G1a', 'G1b', 'G1c', 'OTV', 'car-sale']
+const preventedByAll = ['G0', 'G1a', 'G1b', 'G1c', 'OTV', 'unique-claims', 'unique-ring', 'unique-swap', 'car-sale']
 const preventedBySnapshot = [
-  'P4', 'G-single', 'long-fork', 'G-single-range', 'PMP', 'PMP-write', 'game-figure', 'counter-increments', 'unread-counter',
+  'P4', 'G-single', 'long-fork', 'G-single-range', 'PMP', 'PMP-write', 'G-single-index', 'unique-told', 'game-figure', 'counter-increments', 'unread-counter',
 ]
 const possibleAtReadCommitted = ids.filter(id => !preventedByAll.includes(id))
 const possibleAtSnapshot = possibleAtReadCommitted.filter(id => !preventedBySnapshot.includes(id))
@@ -30,6 +31,8 @@ describe('the scenarios', () => {
     expect(ids).toEqual([
       'G0', 'G1a', 'G1b', 'G1c', 'OTV', 'P4', 'G-single', 'long-fork', 'G-single-range', 'PMP', 'PMP-write',
       'G2-item', 'G2-empty-range', 'G2-range', 'G2-limit', 'G2-count', 'G2-first-last', 'G2-absent-key', 'G2-three-way',
+      'G-single-index', 'G2-index-empty', 'G2-index-range', 'G2-index-in', 'G2-index-out', 'G2-index-rows', 'G2-index-count', 'G2-unique', 'G2-index-blind',
+      'unique-told', 'unique-claims', 'unique-ring', 'unique-swap',
       'read-only-anomaly', 'read-only-savepoint', 'receipts-report',
       'car-sale', 'game-figure', 'counter-increments', 'unread-counter', 'doctors-on-call', 'meeting-room', 'unique-user-name', 'double-spend',
     ])
@@ -59,7 +62,8 @@ describe('the matrix tells engines apart', () => {
   })
 
   test('without isolation every anomaly is found', () => {
-    expect(possibleIn(matrix, dirty)).toEqual(ids)
+    // Where no key is unique nobody is refused one.
+    expect(possibleIn(matrix, dirty)).toEqual(ids.filter(id => id !== 'unique-told'))
   })
 
   test('read-committed prevents what is dirty or half visible, and nothing else', () => {
@@ -112,8 +116,15 @@ describe('the matrix bites', () => {
   test('validation that forgets phantoms differs exactly where a row appears: exit code 1', async () => {
     const matrix = await run(phantomBlind)
     expect(possibleIn(matrix, phantomBlind)).toEqual([
-      'G2-empty-range', 'G2-range', 'G2-limit', 'G2-count', 'G2-first-last', 'unread-counter', 'meeting-room', 'unique-user-name',
+      'G2-empty-range', 'G2-range', 'G2-limit', 'G2-count', 'G2-first-last',
+      'G2-index-empty', 'G2-index-range', 'G2-index-in', 'G2-index-count', 'G2-unique', 'G2-index-blind', 'unique-told', 'unread-counter', 'meeting-room', 'unique-user-name',
     ])
+    expect(exitCode(matrix)).toBe(1)
+  })
+
+  test('a unique index that is asked before the commit loses claims: exit code 1', async () => {
+    const matrix = await run(earlyClaims)
+    expect(matrix.cells.filter(differs).map(({ scenario }) => scenario.id)).toEqual(['unique-claims', 'unique-ring'])
     expect(exitCode(matrix)).toBe(1)
   })
 

@@ -5,6 +5,8 @@ import {
   checkHistory,
   commit,
   exitCode,
+  type IndexedValue,
+  type IndexRangeOptions,
   runMatrix,
   savepoint,
   type Scenario,
@@ -24,7 +26,7 @@ import { type PlayedSchedule, playSchedule } from '../../isolation/anomaly/sched
 import { interleavings } from '../../isolation/anomaly/schedule/interleavings.js'
 import { history as told } from './adya.js'
 import { randomScenario, scenarioSeed } from './random-scenarios.js'
-import { Aborted, dirty, mislabelled, phantomBlind, readCommitted, sabotaged, serial, serializable, snapshot } from './toy-subjects.js'
+import { Aborted, dirty, mislabelled, phantomBlind, readCommitted, sabotaged, serial, serializable, snapshot, Violation } from './toy-subjects.js'
 
 const options = { seed: 1, scheduler: () => turnScheduler() }
 const byId = (id: string): Scenario => scenarios.find(scenario => scenario.id === id)!
@@ -197,12 +199,173 @@ describe('a step that an engine need not have', () => {
     expect(checkHistory(history).findings.map(({ phenomenon }) => phenomenon)).toEqual(['G1a'])
   })
 
-  test.each(['first', 'last', 'count', 'deleteRange', 'savepoint', 'undo'] as const)('without %s the cells that need it are unsupported, and no others', async name => {
+  test.each(['first', 'last', 'count', 'deleteRange', 'savepoint', 'undo', 'indexRange', 'indexCount', 'indexGet'] as const)('without %s the cells that need it are unsupported, and no others', async name => {
     const lacking = sabotaged(snapshot, () => ({ [name]: undefined }))
     const { cells } = await runMatrix([lacking], scenarios, { ...options, maxSchedules: 5 })
     const needing = scenarios.filter(({ sessions }) => sessions.some(({ steps }) => steps.some(({ kind }) => kind === name)))
     expect(needing).not.toEqual([])
     expect(cells.filter(({ observed }) => observed === 'unsupported').map(({ scenario }) => scenario)).toEqual(needing)
+  })
+})
+
+describe('an index', () => {
+  const people = stepsOver('people')
+  const alone = (...steps: Step[]): Scenario => ({
+    ...byId('P4'),
+    initial: [people.row('ann', { team: 'red', rank: '2', langs: ['en', 'fr'] }), people.row('bob', { team: 'red', rank: '1', mail: 'b@x' }), people.row('cat', {})],
+    tables: [
+      {
+        table: 'people',
+        indexes: [{ name: 'byRank', on: ['team', 'rank'] }, { name: 'byLang', on: 'langs', many: true }, { name: 'byMail', on: 'mail', unique: true }],
+      },
+    ],
+    sessions: [{ label: 'alone', steps: [...steps, commit] }],
+  })
+  const play = async (scenario: Scenario, subject: Subject = snapshot) => {
+    const order = scenario.sessions.flatMap(({ steps }, session) => steps.map(() => session))
+    return await playSchedule(scenario, order, await subject.open(), turnScheduler())
+  }
+  const versionsIn = (rows: readonly { readonly table: string; readonly key: string; readonly version: string }[]): string[] => rows.map(({ table, key, version }) => `${table} ${key} ${version.split(' ', 1)[0]}`)
+
+  test('is a table of entries: what its reads found, in the order of its keys', async () => {
+    const { history, timeline } = await play(
+      alone(
+        people.indexRange('red', 'byRank', { prefix: ['red'] }),
+        people.indexRange('second', 'byRank', { prefix: ['red'], gte: '2', lt: '3' }),
+        people.indexRange('some', 'byLang', { lt: 'f', limit: 1, reverse: true }),
+        people.indexRange('all', 'byLang'),
+        people.indexGet('byMail', 'b@x'),
+        people.indexGet('byMail', 'c@x'),
+        people.indexCountNone('byRank', { prefix: ['red'], gte: '3' }, 'there is one'),
+      ),
+    )
+    expect(timeline.map(({ text }) => text)).toEqual([
+      'byRank = red → bob {team: red, rank: 1, mail: b@x}; ann {team: red, rank: 2, langs: [en, fr]}',
+      'byRank = red [2, 3) → ann {team: red, rank: 2, langs: [en, fr]}',
+      'last of byLang [, f) → ann {team: red, rank: 2, langs: [en, fr]}',
+      'all byLang → ann {team: red, rank: 2, langs: [en, fr]}; ann {team: red, rank: 2, langs: [en, fr]}',
+      'get byMail = b@x → bob {team: red, rank: 1, mail: b@x}',
+      'get byMail = c@x → no row',
+      'count byRank = red [3, ] → 0',
+      'commit',
+    ])
+    const ranges = history.transactions[0]!.operations.map(operation => (operation.op === 'range' ? { ...operation, rows: operation.rows.map(({ key }) => key) } : operation))
+    expect(ranges).toEqual([
+      { op: 'range', table: 'people.byRank', bounds: { gte: 'red ', lt: 'red!' }, rows: ['red 1 bob', 'red 2 ann'] },
+      { op: 'range', table: 'people.byRank', bounds: { gte: 'red 2', lt: 'red 3' }, rows: ['red 2 ann'] },
+      { op: 'range', table: 'people.byLang', bounds: { lt: 'f' }, limit: 1, reverse: true, rows: ['en ann'] },
+      { op: 'range', table: 'people.byLang', bounds: {}, rows: ['en ann', 'fr ann'] },
+      { op: 'range', table: 'people.byMail', bounds: { gte: 'b@x ', lt: 'b@x!' }, limit: 1, rows: ['b@x bob'] },
+      { op: 'range', table: 'people.byMail', bounds: { gte: 'c@x ', lt: 'c@x!' }, limit: 1, rows: [] },
+      { op: 'range', table: 'people.byRank', bounds: { gte: 'red 3', lt: 'red!' }, rows: [] },
+    ])
+    expect(versionsIn(history.initial).slice(3)).toEqual([
+      'people.byRank red 2 ann T0.1', 'people.byLang en ann T0.1', 'people.byLang fr ann T0.1', 'people.byRank red 1 bob T0.2', 'people.byMail b@x bob T0.2',
+    ])
+    expect(history.final).toHaveLength(8)
+    expect(checkHistory(history).findings).toEqual([])
+  })
+
+  test('a write of a row puts its entries and deletes all that the row ever has otherwise; a unique key is looked at once more', async () => {
+    const { history } = await play(alone(people.put('ann', () => ({ langs: ['de', 'en'], mail: 'a@x' })), people.delete('bob')))
+    const shown = history.transactions[0]!.operations.map(operation => (operation.op === 'range' ? `${operation.table} ${operation.bounds.gte}only ${operation.rows[0]!.key}` : `${operation.op} ${operation.key}`))
+    expect(shown).toEqual([
+      'put ann', 'delete red 2 ann', 'put en ann', 'delete fr ann', 'put de ann', 'put a@x ann',
+      'delete bob', 'delete red 1 bob', 'delete b@x bob',
+      'people.byMail a@x only a@x ann',
+    ])
+    expect(checkHistory(history).findings).toEqual([])
+  })
+
+  const keepsMail = alone(people.put('cat', () => ({ mail: 'b@x' })))
+
+  test.each([serializable, snapshot, readCommitted, serial])('a unique key that is taken ends the transaction, and no other has to be aborted: $name', async subject => {
+    const { endings, history, finalRows } = await play(keepsMail, subject)
+    expect(endings).toEqual([{ kind: 'refused', text: '["people","byMail","b@x"] belongs to another row.' }])
+    expect(history.transactions[0]).toMatchObject({ outcome: 'aborted' })
+    expect(finalRows.find(({ key }) => key === 'cat')?.value).toEqual({})
+  })
+
+  test('what a session that was refused had read until it wrote, and the row that it came upon, are a transaction that only reads', async () => {
+    const asking = alone(people.get('ann'), people.put('cat', () => ({ mail: 'b@x' })), people.get('bob'))
+    const { history } = await play(asking)
+    expect(history.transactions.map(({ id, outcome }) => `${id} ${outcome}`)).toEqual(['T1 aborted', 'T1.refused committed'])
+    const shown = history.transactions[1]!.operations.map(operation => (operation.op === 'range' ? `${operation.table} ${operation.rows.map(({ key }) => key).join()}` : `${operation.op} ${operation.key}`))
+    expect(shown).toEqual(['get ann', 'people.byMail b@x bob'])
+    expect(checkHistory(history).findings).toEqual([])
+  })
+
+  test('a refusal does not say which version it came upon of a row that has kept its key', async () => {
+    const scenario = { ...keepsMail, sessions: [{ label: 'claims', steps: [people.get('bob'), people.put('cat', () => ({ mail: 'b@x' })), commit] }, { label: 'keeps', steps: [people.put('bob', () => ({ mail: 'b@x' })), commit] }] }
+    const { history, endings } = await playSchedule(scenario, [0, 1, 1, 0, 0], await snapshot.open(), turnScheduler())
+    expect(endings.map(({ kind }) => kind)).toEqual(['refused', 'committed'])
+    expect(history.transactions[2]!.operations).toMatchObject([{ op: 'get', key: 'bob', version: 'T0.2' }])
+    expect(checkHistory(history).findings).toEqual([])
+  })
+
+  test('a refusal without a reason is a loud failure', async () => {
+    const wary = sabotaged(snapshot, () => ({ commit: () => Promise.reject(new Violation('somebody might want it')) }))
+    const claiming = alone(people.put('cat', () => ({ mail: 'c@x' })))
+    await expect(play(claiming, wary)).rejects.toThrow('a unique key was refused that no other row has: somebody might want it')
+    await expect(play(keepsMail, wary)).resolves.toMatchObject({ endings: [{ kind: 'refused' }] })
+    const forOneself = alone(people.put('ann', () => ({ mail: 'c@x' })), people.put('cat', () => ({ mail: 'c@x' })))
+    expect((await play(forOneself)).history.transactions[1]).toMatchObject({ id: 'T1.refused', operations: [] })
+  })
+
+  test('one that two rows are given all the same is a row that was not found, though it was there all along', async () => {
+    const { history } = await play(keepsMail, dirty)
+    expect(checkHistory(history).findings.map(({ phenomenon }) => phenomenon)).toEqual(['impossible-read'])
+  })
+
+  /** A store whose index says something else than its rows. */
+  const lying = (change: (entries: readonly IndexedValue[]) => readonly IndexedValue[], whenRead = false): Subject => ({
+    ...snapshot,
+    async open() {
+      const store = await snapshot.open()
+      return {
+        ...store,
+        async indexedSpace(initial, tables) {
+          const space = await store.indexedSpace!(initial, tables)
+          const read = async (range: IndexRangeOptions) => (await space.begin({ label: '', readOnly: true })).indexRange!(range)
+          return {
+            ...space,
+            finalEntries: async (table, index) => (index === 'byRank' && !whenRead ? change : (entries: readonly IndexedValue[]) => entries)(await read({ table, index })),
+            begin: async how => ({ ...(await space.begin(how)), ...(whenRead && { indexRange: async range => change(await read(range)) }) }),
+          }
+        },
+      }
+    },
+  })
+  const renamed = (entries: readonly IndexedValue[]) => entries.map(entry => ({ ...entry, indexKey: ['red', '0'] })).slice(0, 1)
+
+  test.each([
+    ['lost', (entries: readonly IndexedValue[]) => entries.slice(1)],
+    ['left where the row is no more', (entries: readonly IndexedValue[]) => [...entries, { ...entries[0]!, indexKey: ['red', '9'] }]],
+  ])('an entry that is %s shows at the end', async (_title, change) => {
+    const { history } = await play(alone(people.put('cat', () => ({ team: 'red', rank: '3' }))), lying(change))
+    expect(checkHistory(history).findings.map(({ phenomenon }) => phenomenon)).toEqual(['impossible-state'])
+    expect(checkHistory((await play(alone(people.put('cat', () => ({}))), lying(entries => entries))).history).findings).toEqual([])
+  })
+
+  test('a row under a key that is not its own is a read of something that nobody wrote', async () => {
+    const { history } = await play(alone(people.indexRange('red', 'byRank', { prefix: ['red'] })), lying(renamed, true))
+    expect(checkHistory(history).findings.map(({ phenomenon }) => phenomenon)).toContain('impossible-read')
+  })
+
+  test('an engine without indexes has no cell of a scenario with some, not even where nothing is read through them', async () => {
+    const lacking: Subject = {
+      ...snapshot,
+      async open() {
+        const { space, close } = await snapshot.open()
+        return { space, close }
+      },
+    }
+    const { cells } = await runMatrix([lacking], scenarios, { ...options, maxSchedules: 5 })
+    expect(cells.filter(({ observed }) => observed === 'unsupported').map(({ scenario }) => scenario)).toEqual(scenarios.filter(({ tables }) => tables))
+  })
+
+  test('keys with spaces are refused: the order of the entries would be another', async () => {
+    await expect(play(alone(people.put('cat', () => ({ team: 'dark red', rank: '1' }))))).rejects.toThrow('has a space: "dark red"')
   })
 })
 
@@ -225,6 +388,11 @@ describe('a cell', () => {
   test('the engine’s explanation of an abort is kept', async () => {
     const { refusal } = await cellOf(snapshot, 'P4')
     expect(refusal?.endings).toContainEqual({ kind: 'aborted-by-engine', text: 'items/x was written after this snapshot.' })
+  })
+
+  test('so is its refusal of a unique key, where it aborted nothing', async () => {
+    const { refusal, observed } = await cellOf(readCommitted, 'unique-claims')
+    expect([observed, refusal?.endings]).toEqual(['prevented', [{ kind: 'committed' }, { kind: 'refused', text: '["colours","byColour","red"] belongs to another row.' }]])
   })
 
   test('the shown witness does not depend on how many schedules are in flight', async () => {

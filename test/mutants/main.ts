@@ -7,6 +7,7 @@ import { playUntilCaught, testUntilCaught, type Caught } from './catching.js'
 import { checkPatches } from './copies.js'
 import type { Mutant } from './mutant.js'
 import { files } from './files.js'
+import { indexes } from './indexes.js'
 import { outcomes } from './outcomes.js'
 import { reads } from './reads.js'
 import { versions } from './versions.js'
@@ -16,6 +17,7 @@ const groups: readonly { readonly title: string; readonly mutants: readonly Muta
   { title: 'That a snapshot is one state', mutants: versions },
   { title: 'What counts of damaged files', mutants: files },
   { title: 'Writes, levels, and when somebody may be told', mutants: outcomes },
+  { title: 'Indexes and unique keys', mutants: indexes },
 ]
 const all = groups.flatMap(({ mutants }) => mutants)
 

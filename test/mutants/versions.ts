@@ -40,7 +40,7 @@ export const versions: readonly Mutant[] = [
     ],
     caughtBy: { test: 'test/unit/store.test.ts', because: 'only who reads the new root alone can tell: every later snapshot meets a newer version of the row in the window first' },
   },
-  mutant('U7-tags-only', 'below the floor only tags are compared, which a deleted row has none of', revalidate, 'if (!sameValue(store.read(view.snapshot, key), now))', 'if (now !== undefined && now.ts > view.snapshot.ts)'),
+  mutant('U7-tags-only', 'below the floor only tags are compared, which a deleted row has none of', revalidate, 'if (!view.isSameValue(key, store.read(view.snapshot, key), now))', 'if (now !== undefined && now.ts > view.snapshot.ts)'),
   mutant('U7-lent', 'below the floor a value is compared with memory that the second read has overwritten', revalidate, 'owned(store.read(later, key))', 'store.read(later, key)'),
   mutant('second-chance-lent', 'a second chance compares a value with memory that the second read has overwritten', view, 'owned(store.read(present, key))', 'store.read(present, key)'),
   mutant('U7-no-ranges', 'below the floor ranges are not compared', revalidate, 'for (const range of view.reads.ranges)', 'for (const range of [])'),

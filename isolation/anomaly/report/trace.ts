@@ -41,9 +41,10 @@ export interface Trace {
 export function traceOf(cell: Cell): Trace | null {
   if (cell.shortest) return { played: cell.shortest.played, reasons: reasonsFor(cell) }
   if (!cell.refusal) return null
-  const reasons = cell.refusal.endings.flatMap((ending, index) =>
-    ending.kind === 'aborted-by-engine' ? [`T${index + 1} was aborted by the engine, which says: ${ending.text}`] : [],
-  )
+  const reasons = cell.refusal.endings.flatMap((ending, index) => {
+    if (ending.kind !== 'aborted-by-engine' && ending.kind !== 'refused') return []
+    return [`T${index + 1} was ${ending.kind === 'refused' ? 'refused' : 'aborted'} by the engine, which says: ${ending.text}`]
+  })
   return { played: cell.refusal, reasons }
 }
 

@@ -7,7 +7,8 @@
  */
 import type { History } from '../checker/history.js'
 import type { Row, Scenario } from '../scenario.js'
-import type { SubjectSpace, SubjectStore } from '../subject.js'
+import { type SubjectSpace, type SubjectStore, UnsupportedError } from '../subject.js'
+import { Entries } from './entries.js'
 import type { Interleaving } from './interleavings.js'
 import { type Ending, type EventCounter, Player } from './player.js'
 import { Rows } from './recorder.js'
@@ -22,7 +23,10 @@ export interface TimelineEvent {
 
 export interface PlayedSchedule {
   readonly order: Interleaving
-  /** Its transactions are the sessions in the order of the scenario, then, as aborted ones, what their savepoints dropped. */
+  /**
+   * Its transactions are the sessions in the order of the scenario, then, as aborted ones, what their savepoints dropped, and, as
+   * ones that only read, what those were told that were refused a unique key.
+   */
   readonly history: History
   readonly timeline: readonly TimelineEvent[]
   /** How each session ended, in the order of the scenario. */
@@ -50,21 +54,30 @@ export async function playSchedule(
   scheduler: Scheduler,
 ): Promise<PlayedSchedule> {
   const versions = scenario.initial.map(({ table, key }, index) => ({ table, key, version: `T0.${index + 1}` }))
-  const space = await store.space(scenario.initial.map((row, i) => ({ ...row, value: { v: versions[i]!.version, value: row.value } })))
-  const stage = new Stage(scenario, order, space, scheduler)
+  const initial = scenario.initial.map((row, i) => ({ ...row, value: { v: versions[i]!.version, value: row.value } }))
+  const space = await openSpace(scenario, store, initial)
+  const entries = new Entries(scenario, versions)
+  const stage = new Stage(scenario, order, space, scheduler, entries)
   const players = await stage.play()
   const stored = (await space.finalState()).map(({ table, key, value }) => ({ table, key, ...unwrap(value) }))
+  const history: History = {
+    initial: versions,
+    transactions: [players.map(player => player.record()), players.flatMap(player => player.undone() ?? []), players.flatMap(player => player.told() ?? [])].flat(),
+    final: stored.map(({ table, key, v }) => ({ table, key, version: v })),
+  }
   return {
     order,
-    history: {
-      initial: versions,
-      transactions: [...players.map(player => player.record()), ...players.flatMap(player => player.undone() ?? [])],
-      final: stored.map(({ table, key, v }) => ({ table, key, version: v })),
-    },
+    history: await entries.addTo(history, space),
     timeline: stage.timeline,
     endings: players.map(player => player.ending!),
     finalRows: stored.map(({ table, key, value }) => ({ table, key, value })),
   }
+}
+
+function openSpace({ tables = [] }: Scenario, store: SubjectStore, initial: readonly Row[]) {
+  if (tables.length === 0) return store.space(initial)
+  if (!store.indexedSpace) throw new UnsupportedError('The engine has no indexes.')
+  return store.indexedSpace(initial, tables)
 }
 
 class Stage {
@@ -75,13 +88,13 @@ class Stage {
   readonly #players: readonly Player[]
   readonly #waiting = new Map<Player, Waiting>()
 
-  constructor(scenario: Scenario, order: Interleaving, space: SubjectSpace, scheduler: Scheduler) {
+  constructor(scenario: Scenario, order: Interleaving, space: SubjectSpace, scheduler: Scheduler, entries: Entries) {
     const events: EventCounter = { next: 1 }
     this.#scenario = scenario
     this.#order = order
     this.#scheduler = scheduler
     const rows = new Rows(scenario)
-    this.#players = scenario.sessions.map((session, index) => new Player(`T${index + 1}`, session, { space, events, rows }))
+    this.#players = scenario.sessions.map((session, index) => new Player(`T${index + 1}`, session, { space, events, rows, entries }))
   }
 
   async play(): Promise<readonly Player[]> {

@@ -2,17 +2,19 @@
  * One session being played: its transaction in the engine, what it has read, and the record of it that goes into the history.
  */
 import type { Operation, TransactionRecord } from '../checker/history.js'
-import type { KeyedValue, RangeOptions, Session, Step } from '../scenario.js'
+import type { IndexedValue, IndexRangeOptions, KeyedValue, RangeOptions, Session, Step } from '../scenario.js'
 import { type SubjectSpace, type SubjectTransaction, UnsupportedError } from '../subject.js'
 import { describeRows, describeStep, describeValue } from './describe.js'
+import type { Entries } from './entries.js'
 import { Recorder, type Rows } from './recorder.js'
 import { SeenValues, unwrap } from './seen.js'
 
-/** How a session ended; `text` is its reason to give up, or the engine's explanation. */
+/** How a session ended; `text` is its reason to give up, or the engine's explanation. `refused`: a unique key was taken. */
 export type Ending =
   | { readonly kind: 'committed' }
   | { readonly kind: 'aborted' }
   | { readonly kind: 'gave-up'; readonly text: string }
+  | { readonly kind: 'refused'; readonly text: string }
   | { readonly kind: 'aborted-by-engine'; readonly text: string }
 
 /** Numbers the events of one schedule. */
@@ -25,6 +27,7 @@ export interface Shared {
   readonly space: SubjectSpace
   readonly events: EventCounter
   readonly rows: Rows
+  readonly entries: Entries
 }
 
 export class Player {
@@ -40,6 +43,8 @@ export class Player {
   #position = 0
   #begin = 0
   #end = 0
+  /** What it was told where it was refused a unique key. */
+  #told: readonly Operation[] = []
   /** What it did, once it has ended. */
   #operations: readonly Operation[] = []
 
@@ -47,7 +52,7 @@ export class Player {
     this.id = id
     this.session = session
     this.#shared = shared
-    this.#recorder = new Recorder(id, shared.rows)
+    this.#recorder = new Recorder(id, shared.rows, shared.entries)
   }
 
   /** The next step as a reader of a timeline wants to see it, without its result. */
@@ -58,7 +63,8 @@ export class Player {
   }
 
   /**
-   * Takes the next step and returns what came of it. An abort by the engine is an outcome; every other rejection is passed on.
+   * Takes the next step and returns what came of it. An abort by the engine is an outcome, and so is a unique key that is taken;
+   * every other rejection is passed on.
    */
   async takeStep(): Promise<string> {
     const step = this.session.steps[this.#position++]
@@ -66,6 +72,13 @@ export class Player {
     try {
       return await this.#perform(step)
     } catch (error) {
+      if (isViolation(error)) {
+        const told = this.#recorder.refused()
+        if (!told) throw new Error(`a unique key was refused that no other row has: ${error.message}`, { cause: error })
+        this.#told = told
+        this.#finish({ kind: 'refused', text: error.message })
+        return '✗ refused: the key is taken'
+      }
       if (!isRetryable(error)) throw error
       this.#finish({ kind: 'aborted-by-engine', text: error.message })
       return '✗ aborted by the engine'
@@ -83,6 +96,12 @@ export class Player {
   undone(): TransactionRecord | null {
     const operations = this.#recorder.undone()
     return operations.length === 0 ? null : { id: `${this.id}.undone`, outcome: 'aborted', begin: this.#begin, end: this.#end, operations }
+  }
+
+  /** What a session that was refused a unique key was told, as a transaction that only reads: null where it was none. */
+  told(): TransactionRecord | null {
+    if (this.ending?.kind !== 'refused') return null
+    return { id: `${this.id}.refused`, outcome: 'committed', begin: this.#begin, end: this.#end, operations: this.#told }
   }
 
   /** Lets go of the transaction when the schedule has failed; its own failure would hide the first. */
@@ -117,14 +136,24 @@ export class Player {
       }
       case 'count':
         return await this.#count(transaction, step)
+      case 'indexRange':
+        return this.#indexRange(step.range, step.as, await offered(transaction, 'indexRange')(step.range))
+      case 'indexCount':
+        return await this.#indexCount(transaction, step)
+      case 'indexGet': {
+        const { table, index, at } = step
+        const found = await offered(transaction, 'indexGet')(table, index, at)
+        const text = this.#indexRange({ table, index, prefix: at, limit: 1 }, step.as, found ? [found] : [])
+        return found ? text : '→ no row'
+      }
       case 'put': {
         const value = step.value(this.#seen)
-        const version = this.#recorder.write('put', step)
+        const version = this.#recorder.put(step, value)
         await transaction.put(step.table, step.key, { v: version, value })
         return `= ${describeValue(value)}`
       }
       case 'delete':
-        this.#recorder.write('delete', step)
+        this.#recorder.delete(step)
         await transaction.delete(step.table, step.key)
         return ''
       case 'deleteRange':
@@ -164,10 +193,24 @@ export class Player {
     return `→ ${describeRows(found)}`
   }
 
+  #indexRange(range: IndexRangeOptions, as: string, stored: readonly IndexedValue[]): string {
+    const found = stored.map(({ indexKey, key, value }) => ({ indexKey, key, ...unwrap(value) }))
+    this.#recorder.indexRange(range, found)
+    this.#seen.remember(as, found.map(({ key, value }) => ({ key, value })))
+    return `→ ${describeRows(found)}`
+  }
+
   async #count(transaction: SubjectTransaction, { range, otherwise }: Step & { kind: 'count' }): Promise<string> {
     const count = await offered(transaction, 'count')(range)
     if (count > 0) return `→ ${count} ${await this.#giveUp(transaction, otherwise)}`
     this.#recorder.range(range, [])
+    return '→ 0'
+  }
+
+  async #indexCount(transaction: SubjectTransaction, { range, otherwise }: Step & { kind: 'indexCount' }): Promise<string> {
+    const count = await offered(transaction, 'indexCount')(range)
+    if (count > 0) return `→ ${count} ${await this.#giveUp(transaction, otherwise)}`
+    this.#recorder.indexRange(range, [])
     return '→ 0'
   }
 
@@ -184,13 +227,17 @@ export class Player {
   }
 }
 
-type Optional = 'first' | 'last' | 'count' | 'deleteRange' | 'savepoint' | 'undo'
+type Optional = 'first' | 'last' | 'count' | 'deleteRange' | 'savepoint' | 'undo' | 'indexRange' | 'indexCount' | 'indexGet'
 
 /** An operation that the engine need not have. */
 function offered<N extends Optional>(transaction: SubjectTransaction, name: N): NonNullable<SubjectTransaction[N]> {
   const operation = transaction[name]
   if (!operation) throw new UnsupportedError(`The engine has no ${name}.`)
   return operation
+}
+
+function isViolation(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && error.code === 'UNIQUE_VIOLATION'
 }
 
 function isRetryable(error: unknown): error is Error {

@@ -6,8 +6,9 @@
  * somebody had added meanwhile, at the end; a row that is not there was seen to be absent. (Adya's predicate-based
  * modification: a read of the predicate, and a write of each row that matches.)
  */
-import { contains, type Operation } from '../checker/history.js'
-import type { KeyedValue, RangeOptions, Scenario, TableInterval } from '../scenario.js'
+import { contains, isWrite, type Operation, type Write } from '../checker/history.js'
+import type { IndexedValue, IndexRangeOptions, KeyedValue, RangeOptions, Scenario, TableInterval } from '../scenario.js'
+import { type Entries, isEntryOf } from './entries.js'
 import type { Versioned } from './seen.js'
 
 interface Place {
@@ -54,14 +55,16 @@ interface RangeDeletion {
 export class Recorder {
   readonly #id: string
   readonly #rows: Rows
+  readonly #entries: Entries
   #steps: (Operation | RangeDeletion)[] = []
   #undone: (Operation | RangeDeletion)[] = []
   #savepoint = 0
   #writes = 0
 
-  constructor(id: string, rows: Rows) {
+  constructor(id: string, rows: Rows, entries: Entries) {
     this.#id = id
     this.#rows = rows
+    this.#entries = entries
   }
 
   get({ table, key }: Place, version: string | null): void {
@@ -73,11 +76,21 @@ export class Recorder {
     this.#steps.push({ op: 'range', table, bounds, ...how, rows: found.map(({ key, v }) => ({ key, version: v })) })
   }
 
+  indexRange(range: IndexRangeOptions, found: readonly (IndexedValue & Versioned)[]): void {
+    this.#steps.push(this.#entries.readOf(range, found))
+  }
+
   /** To be called before the write is made: others may see it even if the engine then refuses it. Returns the version's id. */
-  write(op: 'put' | 'delete', place: Place): string {
-    const write = this.#newWrite(op, place)
+  put(place: Place, value: unknown): string {
+    const write = this.#newWrite('put', place)
     this.#steps.push(write)
+    this.#entries.wrote(write, value)
     return write.version
+  }
+
+  /** To be called before the row is deleted, as for `put`. */
+  delete(place: Place): void {
+    this.#steps.push(this.#newWrite('delete', place))
   }
 
   deleteRange(interval: TableInterval): void {
@@ -104,6 +117,17 @@ export class Recorder {
   /** Of a transaction that did not take effect: a deletion of a range may have deleted whatever is ever there. */
   aborted(): readonly Operation[] {
     return this.#everythingIn(this.#steps)
+  }
+
+  /** What a transaction was told that is refused a unique key now: what it read until it wrote, and that. Null where it is not true. */
+  refused(): readonly Operation[] | null {
+    const writes = this.#steps.flatMap((step): Write[] => {
+      if (step.op === 'deleteRange') return this.#rows.within(step.interval).map(({ table, key }) => ({ op: 'delete', table, key, version: '' }))
+      return isWrite(step) ? [step] : []
+    })
+    const why = this.#entries.refusalOf(writes)
+    const firstWrite = this.#steps.findIndex(step => step.op === 'deleteRange' || isWrite(step))
+    return why && [...this.#everythingIn(this.#steps.slice(0, Math.max(0, firstWrite))), ...why]
   }
 
   /** Of a transaction that takes effect now, after all that committed before it. */
@@ -135,6 +159,7 @@ export class Recorder {
     }
     for (const [id, place] of added) if (!own.has(id)) add(this.#newWrite('delete', place))
     this.#rows.commit(operations)
+    this.#entries.commit(operations)
     return operations
   }
 
@@ -155,7 +180,7 @@ function sees(steps: readonly (Operation | RangeDeletion)[], place: Place): bool
   for (const step of steps) {
     if ((step.op === 'put' || step.op === 'delete') && isPlace(step)) return false
     if (step.op === 'get' && step.version !== null && isPlace(step)) return true
-    if (step.op === 'range' && step.rows.some(({ key }) => isPlace({ table: step.table, key }))) return true
+    if (step.op === 'range' && step.rows.some(({ key }) => isPlace({ table: step.table, key }) || isEntryOf(step.table, key, place))) return true
   }
   return false
 }
