@@ -74,6 +74,11 @@ export class Checkpointer {
     return this.#running !== undefined
   }
 
+  /** Whether the row file's newest state is that of no commit: some of what a checkpoint moves is in it, and some is not. */
+  get isBetweenSteps(): boolean {
+    return this.#running?.stepping === true
+  }
+
   /** Whether a checkpoint is under way that cannot go on for want of disk space. Where there is space again it goes on. */
   get starved(): boolean {
     if (this.#cancelRest === undefined) return false

@@ -65,6 +65,8 @@ export type StoreState = { readonly is: 'open' } | { readonly is: 'closing' | 'c
 
 /** Who waits for a checkpoint looks this often whether it is complete. */
 const checkpointLookMs = 50
+/** As long as a timer can be set. */
+const foreverMs = 2 ** 31 - 1
 
 export class Store {
   readonly epochs: Epochs
@@ -86,6 +88,8 @@ export class Store {
   #logIsFull = false
   #ageTimer: (() => void) | undefined
   #waitingForRoom: (() => void)[] = []
+  /** Who wants to pin the row file while a checkpoint is between two steps. */
+  #waitingForState: ((root: Root | undefined) => void)[] = []
   #audited: Root | undefined
   #lastAudit: Promise<void> = Promise.resolve()
 
@@ -230,7 +234,7 @@ export class Store {
     this.#parts.rowFile.nameRows(nameRow)
   }
 
-  /** Pins the row file's newest state while `verify` runs, or until the store is closed. One after the other: each has a root of its own, and LMDB has few slots for readers. */
+  /** Pins the row file's newest state of one commit while `verify` runs, or until the store is closed. One after the other: each has a root of its own, and LMDB has few slots for readers. */
   async audit<T>(verify: (pinned: PinnedState) => Promise<T>): Promise<T> {
     const before = this.#lastAudit
     let end!: () => void
@@ -238,12 +242,31 @@ export class Store {
     await before
     try {
       this.assertUsable()
-      const { rowFile, directory } = this.#parts
-      const root = (this.#audited = rowFile.pin())
+      const { directory } = this.#parts
+      const root = (this.#audited = await this.#pinWhole())
       return await verify({ root, rowsPath: directory.rowsPath, logPath: directory.logPath, newestTs: this.#visibleTs })
     } finally {
       this.#unpinAudited()
       end()
+    }
+  }
+
+  /** Pins the state of one commit. Throws `DISK_FULL` where a checkpoint is under way that lacks space. */
+  async #pinWhole(): Promise<Root> {
+    const { rowFile, environment } = this.#parts
+    if (!this.#checkpointer.isBetweenSteps) return rowFile.pin()
+    this.#requestCheckpoint(true)
+    // A checkpoint's rests do not keep the process alive; who waits for its end does.
+    const letGo = environment.setTimer(() => {}, foreverMs)
+    const root = await new Promise<Root | undefined>(resolve => this.#waitingForState.push(resolve))
+    letGo()
+    try {
+      this.assertUsable()
+      if (root === undefined) throw diskFull()
+      return root
+    } catch (error) {
+      root?.release()
+      throw error
     }
   }
 
@@ -384,6 +407,7 @@ export class Store {
     this.#ageTimer?.()
     this.#ageTimer = undefined
     const { log, limits } = this.#parts
+    for (const resolve of this.#waitingForState.splice(0)) resolve(this.#parts.rowFile.pin())
     log.trim(ts)
     this.#logIsFull = log.sizeBytes > limits.logSizeBytes
     this.#releaseWaiting()
@@ -391,6 +415,7 @@ export class Store {
   }
 
   #releaseWaiting(): void {
+    for (const resolve of this.#waitingForState.splice(0)) resolve(undefined)
     const waiting = this.#waitingForRoom
     this.#waitingForRoom = []
     for (const resolve of waiting) resolve()

@@ -9,8 +9,8 @@ const store = 'engine/store/store'
 const log = 'engine/log/commit-log'
 
 export const outcomes: readonly Mutant[] = [
-  mutant('own-write', 'a transaction does not read its own writes by key', view, 'if (own !== undefined)', 'if (false)'),
-  mutant('own-write-in-range', 'a transaction does not read its own writes in ranges', view, 'writes.sorted()', 'undefined'),
+  mutant('own-write', 'a transaction does not read its own writes by key', view, 'this.#parts.writes.get(key) ?? this.getCommitted(key)', 'this.getCommitted(key)'),
+  mutant('own-write-in-range', 'a transaction does not read its own writes in ranges', view, 'limit, this.#parts.writes.sorted())', 'limit, undefined)'),
   mutant('savepoint-kept', 'a savepoint that fails keeps its writes', transaction, 'attempt.writes.undoTo(mark)', 'void mark'),
   mutant('savepoint-conditions-kept', 'a savepoint that fails keeps its conditions', writeSet, 'this.conditions.length = mark.conditions', 'void 0', readCommitted),
   mutant('savepoint-ranges-kept', 'a savepoint that fails keeps the ranges it deleted', writeSet, 'this.deletedRanges.length = mark.deletedRanges', 'void 0', readCommitted),
