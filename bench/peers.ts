@@ -6,14 +6,15 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Peer } from './workload.js'
 
-// By the project's name, because the compiled files lie elsewhere than the sources.
-const root = dirname(createRequire(import.meta.url).resolve('premisedb/package.json'))
+const root = projectAbove(dirname(fileURLToPath(import.meta.url)))
 const directory = join(root, 'bench')
 const requirePeer = createRequire(join(directory, 'package.json'))
 
 interface Manifest {
+  readonly name?: string
   readonly version?: string
   readonly dependencies?: Readonly<Record<string, string>>
 }
@@ -43,6 +44,14 @@ export function installPeers(wanted: readonly Peer[], tell: (text: string) => vo
   const { status, error } = spawnSync('npm', ['ci', '--prefix', directory], { cwd: directory, stdio: ['ignore', 2, 2] })
   if (error) throw error
   if (status !== 0) throw new Error(`The peers could not be installed (npm ci --prefix bench ended with ${status}); --peers leaves out those you name not.`)
+}
+
+/** By the project's name, because the compiled files lie elsewhere than the sources. */
+function projectAbove(folder: string): string {
+  if (readManifest(join(folder, 'package.json'))?.name === 'premisedb') return folder
+  const above = dirname(folder)
+  if (above === folder) throw new Error('The benchmarks must run inside the project.')
+  return projectAbove(above)
 }
 
 function readManifest(file: string): Manifest | undefined {

@@ -5,7 +5,7 @@ import { loadPeer } from '../peers.js'
 import type { Subject } from '../store.js'
 
 /** What is used of the package; it is no dependency of the project, so its types are not there. */
-interface Sqlite {
+export interface Sqlite {
   prepare(sql: string): Statement
   pragma(pragma: string): unknown
   transaction<A extends unknown[]>(body: (...args: A) => void): ((...args: A) => void) & { immediate(...args: A): void }
@@ -14,18 +14,26 @@ interface Sqlite {
 
 interface Statement {
   get(...values: readonly unknown[]): unknown
+  all(...values: readonly unknown[]): unknown[]
   run(...values: readonly unknown[]): unknown
+  /** Rows as arrays from now on. */
+  raw(): this
 }
 
 type SqliteConstructor = new (file: string) => Sqlite
+
+export function openSqlite(directory: string, file: string): Sqlite {
+  const db = new (loadPeer('better-sqlite3') as SqliteConstructor)(join(directory, file))
+  db.pragma('journal_mode = WAL')
+  db.pragma('synchronous = FULL')
+  return db
+}
 
 export const betterSqlite3: Subject = {
   name: 'better-sqlite3/full',
   settings: 'journal_mode = WAL, synchronous = FULL, prepared statements, BEGIN IMMEDIATE, otherwise defaults; one transaction at a time',
   async open(directory) {
-    const db = new (loadPeer('better-sqlite3') as SqliteConstructor)(join(directory, 'accounts.sqlite'))
-    db.pragma('journal_mode = WAL')
-    db.pragma('synchronous = FULL')
+    const db = openSqlite(directory, 'accounts.sqlite')
     db.prepare('CREATE TABLE IF NOT EXISTS accounts (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, balance INTEGER NOT NULL, changes INTEGER NOT NULL, note TEXT NOT NULL)').run()
     const select = db.prepare('SELECT owner, balance, changes, note FROM accounts WHERE id = ?')
     const update = db.prepare('UPDATE accounts SET owner = ?, balance = ?, changes = ?, note = ? WHERE id = ?')
