@@ -35,12 +35,12 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
 
   const had = new Set(before.map(({ own }) => own))
   const claims = new Map<Key, Derived>()
-  /** What stays as it is in a unique index that is being built: perhaps the entry is not made yet, perhaps another row has it. */
-  const unbuilt = new Map<Key, Derived>()
+  /** What stays as it is in a unique index that is being built, by its own key: its entry is there, or the build will make it (and find whoever else has one). */
+  const unbuilt = new Set<Key>()
   for (const entry of after) {
     const { index, stored, own, rowKey } = entry
     if (index.unique && index.readyTs === undefined && had.has(own)) {
-      unbuilt.set(stored, entry)
+      unbuilt.add(own)
       continue
     }
     const other = claims.get(stored)
@@ -50,8 +50,8 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
 
   /** Rows that give up an index key, by its entry. */
   const givenUp = new Map<Key, Key>()
-  for (const { index, stored, rowKey } of before) {
-    if (unbuilt.get(stored)?.rowKey === rowKey) continue
+  for (const { index, stored, own, rowKey } of before) {
+    if (unbuilt.has(own)) continue
     const next = claims.get(stored)
     if (next?.rowKey === rowKey) {
       claims.delete(stored) // it stays as it is
@@ -66,8 +66,6 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
     givenUp.set(stored, rowKey)
     if (next === undefined) writes.set(stored, { value: undefined, kind: 'delete' })
   }
-  for (const { stored, value } of unbuilt.values()) if (givenUp.has(stored)) writes.set(stored, { value, kind: 'insert' })
-
   for (const { index, stored, rowKey, value } of claims.values()) {
     if (index.unique) {
       const now = saw(store.read(present, stored))
@@ -107,13 +105,13 @@ function formerEntries(table: StoredTable, value: Uint8Array, rowKey: Key, ts: C
 }
 
 /** the row that had a key in the index which is being replaced, if it still has it. */
-function formerHolder(index: StoredIndex, stored: Key, rows: ReadonlyMap<Key, Write>, unbuilt: ReadonlyMap<Key, Derived>, present: Snapshot, store: Store): Key | undefined {
+function formerHolder(index: StoredIndex, stored: Key, rows: ReadonlyMap<Key, Write>, unbuilt: ReadonlySet<Key>, present: Snapshot, store: Store): Key | undefined {
   if (index.replaces === undefined) return undefined
   const former = asKey(tablePrefix(index.replaces) + stored.slice(index.prefix.length))
   const value = store.read(present, former)?.value
   if (value === undefined) return undefined
   const rowKey = index.rowKeyOf(former, value)
-  if (rows.has(rowKey)) return unbuilt.get(stored)?.rowKey
+  if (rows.has(rowKey)) return unbuilt.has(index.ownOf(stored, rowKey)) ? rowKey : undefined
   const row = store.read(present, rowKey)
   if (row?.value === undefined) return undefined
   const entries = index.entriesOf(index.table.decode(Uint8Array.from(row.value), rowKey, row.ts), rowKey)

@@ -90,7 +90,12 @@ export class StoredIndex {
 
   /** Of a unique index: where a committed entry lies among a transaction's own. Throws `CORRUPT`. */
   placeOf({ key, value }: { readonly key: Key; readonly value: Uint8Array }): Key {
-    return asKey(key.slice(0, -1) + this.rowKeyOf(key, value).slice(this.table.prefix.length))
+    return this.ownOf(key, this.rowKeyOf(key, value))
+  }
+
+  /** Of a unique index: what stands for an entry among the own writes of a transaction that claims it for a row. */
+  ownOf(entry: Key, rowKey: Key): Key {
+    return asKey(entry.slice(0, -1) + rowKey.slice(this.table.prefix.length))
   }
 
   /** Of a unique index: the entry of the index key that one of a transaction's own has. */

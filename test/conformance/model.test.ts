@@ -51,7 +51,7 @@ class Command implements fc.AsyncCommand<Session, Session> {
   }
 }
 
-const commands = fc.commands<Session, Session, Promise<void>>([commandDrafts.map(draft => new Command(draft))], { maxCommands: commandsMax, size: 'max' })
+const commands = fc.commands<Session, Session, false>([commandDrafts.map(draft => new Command(draft))], { maxCommands: commandsMax, size: 'max' })
 
 interface Options {
   readonly numRuns: number

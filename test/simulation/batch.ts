@@ -4,16 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Database } from '../../engine/database.js'
 import { decodeKey } from '../../engine/encoding/keys.js'
-import { ConflictError, row, type Level } from '../../engine/index.js'
+import { decodeValue } from '../../engine/encoding/values.js'
+import { ConflictError, type Level } from '../../engine/index.js'
 import type { Limits } from '../../engine/limits.js'
 import { openEngine } from '../../engine/open.js'
-import type { AnyTable } from './actor.js'
 import { Chance } from './chance.js'
 import { namePhenomena, type Named } from './checker/phenomena.js'
 import { newLooks, type Looks } from './checker/reads.js'
-import { BrokenHistoryError, contentOf, playHistory, type Stage } from './history.js'
+import { Declarations, noIndexes, type CatalogWrite, type Declared } from './declarations.js'
+import { BrokenHistoryError, contentOf, indexesOf, playHistory, type Stage } from './history.js'
 import { judge, type Verdict } from './judge.js'
-import type { Key } from './model.js'
+import type { Key, TableName } from './model.js'
 import { Plan } from './plan.js'
 import type { Commit, History } from './records.js'
 import { World } from './world.js'
@@ -26,6 +27,8 @@ export interface BatchOptions {
   readonly plan?: Plan
   /** Fails also for a history that its levels allow, where it is not serial. */
   readonly serial?: boolean
+  /** Whether the tables have indexes; where it is left out the seed decides, in half of all batches. */
+  readonly indexes?: boolean
 }
 
 /** Histories played on one store. */
@@ -42,6 +45,12 @@ export interface Tally {
   conflicts: number
   falseConflicts: number
   checkpointed: number
+  /** Histories with indexes, and what was wrong with the indexes at the ends of all. */
+  indexed: number
+  indexEntries: number
+  danglingEntries: number
+  missingEntries: number
+  duplicateUniqueKeys: number
   readonly outcomes: Record<string, number>
   /** Histories in which the checker names each phenomenon, allowed or not. */
   readonly phenomena: Record<string, number>
@@ -49,7 +58,8 @@ export interface Tally {
 }
 
 export const newTally = (): Tally => ({
-  histories: 0, committed: 0, aborted: 0, attempts: 0, notSerial: [], conflicts: 0, falseConflicts: 0, checkpointed: 0, outcomes: {}, phenomena: {}, looks: newLooks(),
+  histories: 0, committed: 0, aborted: 0, attempts: 0, notSerial: [], conflicts: 0, falseConflicts: 0, checkpointed: 0, indexed: 0, indexEntries: 0, danglingEntries: 0, missingEntries: 0,
+  duplicateUniqueKeys: 0, outcomes: {}, phenomena: {}, looks: newLooks(),
 })
 
 /** A history is not what its levels promise. */
@@ -72,6 +82,7 @@ export class ViolationError extends Error {
 /** Plays and judges; throws a `ViolationError` at the first violation. */
 export async function playBatch(options: BatchOptions, tally: Tally): Promise<void> {
   const { seed, histories, levels, plan = new Plan() } = options
+  const isIndexed = options.indexes ?? new Chance(seed ^ 0x1d3e_c5).is(0.5)
   const chance = new Chance(seed)
   const path = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'premisedb-simulation-'))
   const limits = smallLimits(chance)
@@ -79,6 +90,7 @@ export async function playBatch(options: BatchOptions, tally: Tally): Promise<vo
   let number = 0
   const conclude = (history: History): void => {
     const verdict = judge(history)
+    countEntries(verdict, tally)
     const named = namePhenomena(history)
     const violations = [...verdict.violations, ...named.violations, ...(options.serial && verdict.notSerial ? ['the history: no serial order explains what those that committed saw'] : [])]
     if (violations.length > 0) throw new ViolationError(options, number, violations, history)
@@ -86,7 +98,7 @@ export async function playBatch(options: BatchOptions, tally: Tally): Promise<vo
     if (verdict.notSerial) tally.notSerial.push(number)
   }
   try {
-    stage = openStage(path, limits, chance)
+    stage = openStage(path, limits, chance, isIndexed)
     let last: History | undefined
     for (; number < histories; number++) {
       const interruption = number === histories - 1 ? chance.of(['close', 'failure', undefined] as const) : undefined
@@ -99,10 +111,14 @@ export async function playBatch(options: BatchOptions, tally: Tally): Promise<vo
     number = histories - 1
     await strike(stage)
     tally.checkpointed += stage.engine.store.epochs.appliedTs > 0 ? 1 : 0
-    stage = openStage(path, limits, chance)
+    const { declared } = stage.declarations
+    stage = openStage(path, limits, chance, isIndexed, declared)
     const content = contentOf(stage)
+    const { contents, buildings }: Awaited<ReturnType<typeof indexesOf>> = isIndexed ? await indexesOf(stage, true) : {}
     await strike(stage)
-    if (last?.interruption) conclude({ ...last, finally: content })
+    const indexes = { ...(contents && { contents }), ...(buildings && { buildings }) }
+    if (last?.interruption) conclude({ ...last, finally: content, ...indexes })
+    else if (contents?.some(({ keysOnly }) => keysOnly.length > 0)) throw new Error(`entries of deleted rows are back after opening the database again: ${JSON.stringify(contents)}`)
     else if (content.length > 0) throw new Error(`deleted rows are back after opening the database again: ${JSON.stringify(content)}`)
   } catch (error) {
     // What is open stays so otherwise, and the next batch is played in the same process.
@@ -115,33 +131,50 @@ export async function playBatch(options: BatchOptions, tally: Tally): Promise<vo
   }
 }
 
-function openStage(path: string, limits: Partial<Limits>, chance: Chance): Stage {
+function openStage(path: string, limits: Partial<Limits>, chance: Chance, isIndexed: boolean, declared: Declared = noIndexes): Stage {
   const world = new World(chance.fork())
   const engine = openEngine(path, {}, { environment: world.environment, limits })
   const commits: Stage['commits'] = []
   const running: Stage['running'] = new Map()
+  const db = new Database(engine)
+  const declarations = new Declarations(db)
   const { commitPath } = engine
   watchConflicts(engine, running)
   const install = commitPath.install.bind(commitPath)
   commitPath.install = (rows, meta) => {
-    const ts = install(rows, meta)
-    commits.push({ ts, label: meta.label, deleted: deletedIn(rows) })
+    const writes = [...rows]
+    const ts = install(writes, meta)
+    const { deleted, isOwn, catalog } = sorted(writes)
+    const isMigration = meta.label?.startsWith('migrate table') === true
+    commits.push({ ts, label: meta.label, deleted, ...((isOwn || isMigration) && !running.has(meta.label ?? '') && { isOwn: true }) })
+    declarations.follow(ts, catalog)
     return ts
   }
-  const db = new Database(engine)
-  const strings = db.table('strings', { key: ['string'], schema: row<number>() }) as unknown as AnyTable
-  const pairs = db.table('pairs', { key: ['string', 'number'], schema: row<number>() }) as unknown as AnyTable
+  if (declared !== noIndexes) for (const table of tablesById.values()) declarations.declare(table, declared[table])
   engine.store.flushSync()
   world.timerShare = chance.of([0, 0.05, 0.2])
-  return { engine, db, tables: { strings, pairs }, world, commits, running }
+  return { engine, db, declarations, isIndexed, world, commits, running }
 }
 
-function deletedIn(rows: Parameters<Stage['engine']['commitPath']['install']>[0]): Commit['deleted'] {
-  const deleted = [...rows].filter(([, { value }]) => value === undefined)
-  return deleted.map(([encoded]) => {
-    const { tuple } = decodeKey(encoded)
-    return tuple.length === 1 ? { table: 'strings', key: tuple[0] as string } : { table: 'pairs', key: tuple as Key }
-  })
+type Writes = readonly (readonly [Parameters<typeof decodeKey>[0], { readonly value: Uint8Array | undefined }])[]
+
+/** The tables are the first that a store has, so they have these ids. */
+const tablesById: ReadonlyMap<number, TableName> = new Map([[1, 'strings'], [2, 'pairs']])
+
+/** What of a commit the judge is told: rows that it deleted, whether it wrote none at all, and what it said of indexes in the catalog. */
+function sorted(writes: Writes): Pick<Commit, 'deleted'> & { readonly isOwn: boolean; readonly catalog: readonly CatalogWrite[] } {
+  const deleted: { table: TableName; key: Key }[] = []
+  const catalog: CatalogWrite[] = []
+  let isOwn = writes.length > 0
+  for (const [encoded, { value }] of writes) {
+    const { tableId, tuple } = decodeKey(encoded)
+    const table = tablesById.get(tableId)
+    if (table !== undefined) isOwn = false
+    if (table !== undefined && value === undefined) deleted.push(table === 'strings' ? { table, key: tuple[0] as string } : { table, key: tuple as Key })
+    if (tableId !== 0 || tuple.length !== 2 || typeof tuple[0] !== 'string') continue
+    catalog.push({ table: tuple[0] as TableName, declaredAs: tuple[1] as string, index: value && (decodeValue(value) as CatalogWrite['index']) })
+  }
+  return { deleted, isOwn, catalog }
 }
 
 /** Notes when an attempt ended in a conflict that its body does not see. */
@@ -207,11 +240,19 @@ async function strike({ engine, db, world }: Stage): Promise<void> {
   if (world.timers > 0) throw new Error(`${world.timers} timers are still set`)
 }
 
-function count({ transactions, commits }: History, { conflicts, falseConflicts }: Verdict, { phenomena, looks }: Named, tally: Tally): void {
+function countEntries({ indexEntries, danglingEntries, missingEntries, duplicateUniqueKeys }: Verdict, tally: Tally): void {
+  tally.indexEntries += indexEntries
+  tally.danglingEntries += danglingEntries
+  tally.missingEntries += missingEntries
+  tally.duplicateUniqueKeys += duplicateUniqueKeys
+}
+
+function count({ transactions, commits, contents }: History, { conflicts, falseConflicts }: Verdict, { phenomena, looks }: Named, tally: Tally): void {
   tally.histories++
   tally.conflicts += conflicts
   tally.falseConflicts += falseConflicts
-  tally.committed += commits.length
+  tally.committed += commits.filter(({ isOwn }) => !isOwn).length
+  tally.indexed += (contents?.length ?? 0) > 0 ? 1 : 0
   tally.aborted += transactions.filter(({ outcome }) => outcome !== 'done').length
   tally.attempts += transactions.reduce((sum, { attempts }) => sum + attempts.length, 0)
   for (const phenomenon of phenomena) tally.phenomena[phenomenon] = (tally.phenomena[phenomenon] ?? 0) + 1

@@ -13,6 +13,13 @@ const put = (key: string, value: number): Bare => ({ op: 'put', table, key, valu
 const remove = (key: string): Bare => ({ op: 'delete', table, key })
 const get = (key: string, result?: number): Bare => ({ op: 'get', table, key, result })
 const range = (result: readonly (readonly [string, number])[], more: { readonly limit?: number; readonly reverse?: boolean } = {}): Bare => ({ op: 'range', table, range: more, result })
+const index = 'byThird#1'
+const inIndex = (third: number, result: readonly (readonly [string, number])[]): Bare => ({
+  op: 'index range', table, index, range: { prefix: [third] }, keysOnly: false, result: result.map(([key, value]) => [[third], key, value] as const),
+})
+const keysInIndex = (third: number, result: readonly string[]): Bare => ({
+  op: 'index range', table, index, range: { prefix: [third] }, keysOnly: true, result: result.map(key => [[third], key] as const),
+})
 const count = (result: number): Bare => ({ op: 'count', table, range: {}, result })
 
 interface Part extends Partial<TransactionRecord> {
@@ -64,7 +71,15 @@ describe('where a history is wrong, the checker says so', () => {
     ['a row that is lost at the end', [{ does: [put('a', 1)] }, { does: [remove('a')] }, { does: [put('a', 3)] }], {}, ['impossible-state']],
     ['another row at the end', [{ does: [put('a', 1)] }, { does: [put('a', 2)] }], { a: 1 }, ['impossible-state']],
   ]
-  test.each(cases)('%s', (_title, parts, rows, expected) => {
+  const inIndexes: typeof cases = [
+    ['write skew over a key of an index that no row had', [{ does: [inIndex(1, []), put('b', 2)] }, { does: [inIndex(2, []), put('a', 1)] }], { a: 1, b: 2 }, ['G2']],
+    ['write skew over a row that moves into a key', [{ does: [put('a', 0), put('b', 3)] }, { does: [keysInIndex(1, []), put('b', 5)] }, { does: [keysInIndex(2, []), put('a', 1)] }], { a: 1, b: 5 }, ['G2']],
+    ['a row that an index no longer holds for another', [{ does: [put('a', 1), put('b', 3)] }, { does: [put('a', 2), put('b', 6)] }, { does: [keysInIndex(1, ['a']), get('b', 6)], commits: false }], { a: 2, b: 6 }, ['G-single']],
+    ['an entry that nobody made', [{ does: [put('a', 1)] }, { does: [keysInIndex(2, ['a'])], commits: false }], { a: 1 }, ['impossible-read']],
+    ['an entry of who gave up', [{ does: [put('a', 1)], commits: false, outcome: 'Own' }, { does: [inIndex(1, [['a', 1]])], commits: false }], {}, ['G1a', 'impossible-read']],
+    ['a row that lags behind its entry', [{ does: [put('a', 1)] }, { does: [put('a', 2)] }, { does: [inIndex(2, [['a', 1]])], commits: false }], { a: 2 }, ['G-single']],
+  ]
+  test.each([...cases, ...inIndexes])('%s', (_title, parts, rows, expected) => {
     expect(namesIn(parts, rows)).toEqual(expected)
   })
 })
@@ -125,6 +140,16 @@ describe('what cannot be told is left out, and accuses nobody', () => {
     expect(toldOf({ does: iteration() }, ...others)).toEqual(['put b'])
     expect(toldOf({ does: iteration(['a', 1]) }, ...others)).toEqual(['a c a', 'put b'])
     expect(toldOf({ does: iteration(['a', 1], ['b', 2], ['c', 1], undefined) }, ...others)).toEqual(['a c a b c', 'put b'])
+  })
+
+  test('entries of rows that the transaction itself has written, and what an index counts beside them', () => {
+    const others: Part[] = [{ does: [put('a', 1), put('b', 4), put('c', 2)] }]
+    const counted = (result: number): Bare => ({ op: 'index count', table, index, range: {}, keysOnly: false, result })
+    expect(toldOf({ does: [inIndex(1, [['a', 1], ['b', 4]])] }, ...others).slice(1)).toEqual(['get a', 'get b'])
+    expect(toldOf({ does: [put('a', 7), keysInIndex(1, ['a', 'b'])] }, ...others).map(text => String(text).split(' ')[0])).toEqual(['put', expect.stringMatching(/b$/)])
+    expect(toldOf({ does: [counted(3)] }, ...others)).toHaveLength(1)
+    expect(toldOf({ does: [counted(2)] }, ...others)).toEqual([])
+    expect(toldOf({ does: [put('d', 3), counted(3)] }, ...others)).toEqual(['put d', expect.stringMatching(/^put .*d$/)])
   })
 
   test('at snapshot, a row that was absent and is again, whoever wrote it meanwhile', () => {

@@ -1,17 +1,21 @@
 /** Plays one history: several clients at once, each with a few transactions of every kind, on a store that others used before. */
 import type { Engine } from '../../engine/attempt.js'
 import type { Database, Level, Transaction, TransactionOptions } from '../../engine/index.js'
-import { Actor, deeds, type Cast, type Deed, type Tables } from './actor.js'
+import { Actor, deeds, indexDeeds, oneShotIndexReads, oneShotReads, type Cast, type Deed } from './actor.js'
 import type { Chance } from './chance.js'
+import { someIndexes, type Declarations } from './declarations.js'
 import type { Key, TableName } from './model.js'
 import type { Plan } from './plan.js'
-import type { Attempt, Commit, History, Interruption, TransactionRecord } from './records.js'
+import type { Attempt, Commit, History, Interruption, TransactionRecord, Violation } from './records.js'
+import { told } from './row-versions.js'
 import type { World } from './world.js'
 
 export interface Stage {
   readonly engine: Engine
   readonly db: Database
-  readonly tables: Tables
+  readonly declarations: Declarations
+  /** Whether its tables have indexes. */
+  readonly isIndexed: boolean
   readonly world: World
   /** Who committed, told by the commit path as it installs. */
   readonly commits: Commit[]
@@ -60,12 +64,17 @@ export interface HistoryOptions {
 
 /** What the end shows is left to the caller where the history is cut short. */
 export async function playHistory(stage: Stage, chance: Chance, options: HistoryOptions): Promise<History> {
-  const { engine, db, tables, world } = stage
+  const { engine, db, declarations, isIndexed, world } = stage
   const { store } = engine
   const { interruption } = options
+  if (isIndexed) {
+    await declareAll(stage, chance, options)
+    store.flushSync() // at once before the history, for the engine goes on with what it was asked
+  }
   stage.commits.length = 0
   stage.running.clear()
   const baseTs = store.visibleTs
+  declarations.beginAt(baseTs)
   const play = new Play(stage, chance, options)
   const clients = Array.from({ length: chance.between(2, 8) }, (_, i) => play.client(`${options.part}/${i}`))
   if (interruption) clients.push(interrupt(stage, chance.fork(), interruption))
@@ -79,19 +88,46 @@ export async function playHistory(stage: Stage, chance: Chance, options: History
   } catch (error) {
     throw new BrokenHistoryError({ transactions: play.transactions, commits: [...stage.commits], baseTs, interruption, finally: [] }, error)
   }
-  const commits = [...stage.commits]
-  const history = { transactions: play.transactions, commits, baseTs, interruption }
-  if (interruption) return { ...history, finally: [] }
+  const history = (): Omit<History, 'finally'> => ({ transactions: play.transactions, commits: [...stage.commits], baseTs, interruption, catalogs: declarations.catalogs })
+  if (interruption) return { ...history(), finally: [] }
   store.flushSync()
+  const indexes = isIndexed ? await indexesOf(stage, chance.is(0.04)) : {}
+  const played = { ...history(), ...indexes }
   const final = contentOf(stage)
-  db.transactionSync(tx => tableNames.forEach(table => tx.deleteRange(tables[table])))
-  return { ...history, finally: final }
+  db.transactionSync(tx => tableNames.forEach(table => tx.deleteRange(declarations.tables[table])))
+  return { ...played, finally: final }
+}
+
+/** Other indexes than the last history had, on tables without rows; most histories wait until they are built. */
+async function declareAll({ declarations, world }: Stage, chance: Chance, { plan, part }: HistoryOptions): Promise<void> {
+  for (const table of tableNames) {
+    const own = chance.fork()
+    declarations.declare(table, plan.plays(`${part}/${table}`) ? someIndexes(own).filter(name => plan.plays(`${part}/${table}/${name}`)) : [])
+  }
+  if (chance.is(0.8)) await world.runUntil(() => declarations.areSettled)
 }
 
 const tableNames: readonly TableName[] = ['pairs', 'strings']
 
-export function contentOf({ db, tables }: Pick<Stage, 'db' | 'tables'>): History['finally'] {
-  return tableNames.flatMap(table => Array.from(db.range(tables[table]), ({ key, value }) => ({ table, key, value })))
+export function contentOf({ db, declarations }: Pick<Stage, 'db' | 'declarations'>): History['finally'] {
+  return tableNames.flatMap(table => Array.from(db.range(declarations.tables[table]), ({ key, value }) => ({ table, key, value: told(value, declarations.versions[table]) })))
+}
+
+/** What of the end is about indexes, once those that were declared last are built or could not be. Where it `isChecked`, the database compares rows and indexes itself as well. */
+export async function indexesOf({ db, declarations, world, engine }: Stage, isChecked: boolean): Promise<Pick<History, 'contents' | 'buildings' | 'catalogs'>> {
+  await world.runUntil(() => declarations.areSettled)
+  if (isChecked) await check(db, world)
+  engine.store.flushSync()
+  return { contents: declarations.contents, buildings: declarations.buildings, catalogs: declarations.catalogs }
+}
+
+async function check(db: Database, world: World): Promise<void> {
+  let isDone = false
+  const checking = db.check().finally(() => (isDone = true))
+  checking.catch(() => {})
+  await world.runUntil(() => isDone)
+  const { sound, findings } = await checking
+  if (!sound) throw new Error(`the check of the database found ${JSON.stringify(findings)}`)
 }
 
 async function interrupt({ db, world }: Stage, chance: Chance, interruption: Interruption): Promise<void> {
@@ -122,13 +158,19 @@ class Play {
     this.#pauses = chance.of([0.2, 0.5, 0.8])
     const isWide = chance.is(0.1)
     const keys = isWide ? manyKeys : shuffled(keyPool, chance).slice(0, chance.between(2, chance.of([3, 6, 10])))
+    const { declarations, isIndexed } = stage
     const fewValues = chance.between(2, 4)
     let unique = 100
+    const weigh = (some: readonly Deed[]): [Deed, number][] => some.map(deed => [deed, chance.is(0.3) ? 0.2 : chance.next()])
+    const weights = Object.fromEntries(weigh(deeds))
+    const some = isIndexed ? { weights: { ...weights, ...Object.fromEntries(weigh(indexDeeds)) }, values: fewValues * chance.of([1, 3, 10]) } : { weights, values: fewValues }
     this.#cast = {
-      tables: stage.tables,
+      tables: declarations.tables,
+      versions: declarations.versions,
       keys,
-      weights: Object.fromEntries(deeds.map(deed => [deed, chance.is(0.3) ? 0.2 : chance.next()])) as Record<Deed, number>,
-      value: from => (from.is(0.5) ? from.below(fewValues) : unique++),
+      weights: some.weights,
+      index: from => (isIndexed ? declarations.handle(from) : undefined),
+      value: from => (from.is(0.5) ? from.below(some.values) : unique++),
     }
     const filling = isWide ? chance.fork() : undefined
     if (filling && plan.plays(`${part}/fill`)) this.#populate(filling, `${part}/fill`)
@@ -139,12 +181,28 @@ class Play {
     const chance = this.#chance.fork()
     for (let left = chance.between(1, 4); left > 0; left--) {
       if (chance.is(0.7)) await this.#stage.world.pause(chance)
-      const kind = chance.weighted({ transaction: 8, sync: 1, begin: 2, oneShot: 2, oneShotIterator: 0.5 })
+      const kind = chance.weighted({ transaction: 8, sync: 1, begin: 2, oneShot: 2, oneShotIterator: 0.5, declare: this.#stage.isIndexed ? 0.6 : 0 })
       const own = chance.fork()
       const part = `${place}.${left}`
       if (!this.#plan.plays(part)) continue
-      if (kind === 'oneShot' || kind === 'oneShotIterator') await this.#oneShot(own, kind === 'oneShotIterator')
+      if (kind === 'declare') this.#declare(own, part)
+      else if (kind === 'oneShot' || kind === 'oneShotIterator') await this.#oneShot(own, kind === 'oneShotIterator')
       else await this.#transaction(own, kind, part)
+    }
+  }
+
+  /** Some indexes stay, some go and some come. */
+  #declare(chance: Chance, part: string): void {
+    const { declarations } = this.#stage
+    const table = chance.of(tableNames)
+    const kept = declarations.declared[table].filter(() => chance.is(0.6))
+    const names = new Set([...kept, ...someIndexes(chance)])
+    const [leavesThem, raises] = [chance.is(0.1), chance.is(0.2)]
+    try {
+      if (leavesThem) declarations.declare(table, undefined)
+      else declarations.declare(table, [...names].filter(name => this.#plan.plays(`${part}/${name}`)), raises && this.#plan.plays(`${part}/version`))
+    } catch (error) {
+      codeOf(error)
     }
   }
 
@@ -172,7 +230,7 @@ class Play {
       }
       this.#ended(record, 'done')
     } catch (error) {
-      this.#ended(record, codeOf(error))
+      this.#ended(record, codeOf(error), error)
     }
   }
 
@@ -271,8 +329,12 @@ class Play {
         if (own.is(0.8) && this.#plan.plays(`${part}/${JSON.stringify(key)}`)) actor.put(tx, tables[table], table, key, value(own))
       }
     }
-    this.#stage.db.transactionSync(fill, { label: record.label })
-    this.#ended(record, 'done')
+    try {
+      this.#stage.db.transactionSync(fill, { label: record.label })
+      this.#ended(record, 'done')
+    } catch (error) {
+      this.#ended(record, codeOf(error), error)
+    }
   }
 
   async #oneShot(chance: Chance, iterates: boolean): Promise<void> {
@@ -282,7 +344,7 @@ class Play {
     record.attempts.push(attempt)
     const actor = new Actor(chance, this.#cast, attempt, { newestTs: () => attempt.beganTs, nextEvent: this.#nextEvent, readOnly: true })
     try {
-      if (!iterates) actor.read(db, chance.of(['get', 'has', 'getMany', 'range', 'count', 'first', 'last']))
+      if (!iterates) actor.read(db, chance.of(this.#stage.isIndexed && chance.is(0.5) ? oneShotIndexReads : oneShotReads))
       else await this.#iterate(actor, chance)
       this.#ended(record, 'done')
     } catch (error) {
@@ -292,7 +354,7 @@ class Play {
   }
 
   async #iterate(actor: Actor, chance: Chance): Promise<void> {
-    actor.read(this.#stage.db, 'open')
+    actor.read(this.#stage.db, this.#stage.isIndexed && chance.is(0.5) ? 'index open' : 'open')
     for (let left = chance.below(5); left > 0; left--) {
       await this.#stage.world.pause(chance)
       actor.next('goes on')
@@ -328,9 +390,13 @@ class Play {
     return new Actor(chance, this.#cast, attempt, { newestTs, nextEvent: this.#nextEvent, readOnly: record.readOnly })
   }
 
-  #ended(record: TransactionRecord, outcome: string): void {
+  #ended(record: TransactionRecord, outcome: string, error?: unknown): void {
     const { store } = this.#stage.engine
     record.outcome = outcome
+    if (outcome === 'UNIQUE_VIOLATION') {
+      const { table, index, key, holder } = error as Violation
+      record.violation = { table, index, key, holder }
+    }
     record.endedAt = this.#nextEvent()
     record.visibleTs = store.visibleTs
     record.durableTs = record.readOnly || record.oneShot ? store.acknowledgedTs : store.durableTs
@@ -352,5 +418,5 @@ function codeOf(error: unknown): string {
 
 const expected: ReadonlySet<string> = new Set([
   'Own', 'Abandoned', 'ROW_EXISTS', 'ROW_ABSENT', 'CONFLICT', 'RETRIES_EXHAUSTED', 'TIMEOUT', 'CANCELLED', 'SNAPSHOT_TOO_OLD', 'TRANSACTION_ENDED',
-  'COMMIT_UNKNOWN', 'POISONED', 'CLOSED',
+  'COMMIT_UNKNOWN', 'POISONED', 'CLOSED', 'UNIQUE_VIOLATION', 'INDEX_BUILDING', 'TABLE_DROPPED', 'TABLE_MISMATCH',
 ])

@@ -1,6 +1,7 @@
 /** Runs the operations of one attempt again on states of the model, and tells where a result differs. */
-import { idOf, isIn, rowsIn, valueAt, withWrites, type Key, type Range, type Row, type State, type TableName, type Value, type Writes } from './model.js'
-import type { KeyValue, Operation } from './records.js'
+import { functionOf, indexNames, type IndexName } from './index-functions.js'
+import { entriesIn, idOf, indexText, isIn, rowsIn, valueAt, withWrites, type Entry, type Key, type Range, type Row, type State, type TableName, type Value, type Writes } from './model.js'
+import { nameOf, type Catalog, type IndexQuery, type IndexRow, type KeyValue, type Operation } from './records.js'
 
 interface Condition {
   readonly table: TableName
@@ -23,13 +24,16 @@ export interface Replayed {
   readonly deletedRanges: readonly { readonly table: TableName; readonly range: Range }[]
 }
 
-/** `stateAt` gives what an operation sees; at most levels it is one state for all of them. */
-export function replay(operations: readonly Operation[], stateAt: (at: number) => State): Replayed {
+/**
+ * `stateAt` gives what an operation sees; at most levels it is one state for all of them. `catalogAt` says so of the indexes; without it every index is taken to be as whoever read it
+ * met it.
+ */
+export function replay(operations: readonly Operation[], stateAt: (at: number) => State, catalogAt?: (at: number) => Catalog['states']): Replayed {
   const own: Mark['own'] = new Map()
   const conditions: Condition[] = []
   const deletedRanges: { table: TableName; range: Range }[] = []
   const marks: Mark[] = []
-  const iterators = new Map<number, Row[]>()
+  const iterators = new Map<number, (KeyValue | IndexRow)[]>()
 
   const write = (table: TableName, key: Key, value: Value | undefined): void => void own.set(idOf(table, key), { table, key, value } as Row)
   const demand = (table: TableName, key: Key, holds: Condition['holds']): void => {
@@ -56,12 +60,30 @@ export function replay(operations: readonly Operation[], stateAt: (at: number) =
         return row && keyValue(row)
       }
       case 'open':
-        iterators.set(operation.iterator, rowsIn(state, operation.table, operation.range))
+        iterators.set(operation.iterator, rowsIn(state, operation.table, operation.range).map(keyValue))
         return undefined
-      case 'next': {
-        const row = iterators.get(operation.iterator)!.shift()
-        return row && keyValue(row)
+      case 'next':
+        return iterators.get(operation.iterator)!.shift()
+      case 'index get': {
+        // A transaction may have given the key to other rows; its commit will decide, and until then its own come first.
+        const holders = entriesIn(state, operation.table, nameOf(operation.index), { gte: operation.indexKey, lte: operation.indexKey })
+        const first = holders.find(({ row }) => own.has(idOf(row.table, row.key))) ?? holders[0]
+        return first && indexRow(first, false)
       }
+      case 'index range':
+        return indexRows(state, operation)
+      case 'index count':
+        return indexRows(state, operation).length
+      case 'index first':
+      case 'index last': {
+        const { limit = 1, reverse = false } = operation.range
+        return indexRows(state, { ...operation, range: { ...operation.range, reverse: operation.op === 'index last' ? !reverse : reverse, limit: Math.min(1, limit) } })[0]
+      }
+      case 'index open':
+        iterators.set(operation.iterator, indexRows(state, operation))
+        return undefined
+      case 'index refused':
+        return operation.result
       case 'put':
         return write(operation.table, operation.key, operation.value)
       case 'delete':
@@ -113,11 +135,25 @@ export function replay(operations: readonly Operation[], stateAt: (at: number) =
   }
 
   for (const [i, operation] of operations.entries()) {
-    const wanted = JSON.stringify(expected(operation))
+    const refusal = catalogAt && 'index' in operation ? refusalOf(catalogAt(operation.at).get(operation.index)?.state) : undefined
+    const wanted = catalogAt && isMistaken(operation, refusal) ? (refusal ?? 'no refusal') : JSON.stringify(expected(operation))
     const got = JSON.stringify('result' in operation ? operation.result : undefined)
     if (wanted !== got) return { difference: `operation ${i} ${JSON.stringify(operation)} should have given ${wanted}`, own, conditions, deletedRanges }
   }
   return { own, conditions, deletedRanges }
+}
+
+/** The error that an index in this state answers with. One that is not declared yet is not ready either. */
+const refusalOf = (state: 'building' | 'ready' | 'dropped' | undefined): 'INDEX_BUILDING' | 'TABLE_DROPPED' | undefined =>
+  state === 'ready' ? undefined : state === 'dropped' ? 'TABLE_DROPPED' : 'INDEX_BUILDING'
+
+/**
+ * Whether an index answered where it had to refuse, or the other way round. That it is gone may be told to whoever sees a state in which it was not: then the caller's program is wrong. Who saw a state
+ * before its declaration was told that it is not ready, and where it is gone again, nothing has changed.
+ */
+function isMistaken(operation: Operation, refusal: 'INDEX_BUILDING' | 'TABLE_DROPPED' | undefined): boolean {
+  if (operation.op === 'index refused') return operation.result === 'INDEX_BUILDING' && refusal === undefined
+  return 'index' in operation && refusal !== undefined
 }
 
 /** The writes that take effect on `present`: where ranges were deleted as such, what others put there goes too. */
@@ -131,4 +167,48 @@ export function effectOn(present: State, { own, deletedRanges }: Replayed): Writ
   return writes
 }
 
+/** A row that claims a key of a unique index, and another that has it. */
+export interface Claim {
+  readonly table: TableName
+  readonly index: IndexName
+  readonly key: Key
+  readonly holder: Key
+}
+
+/**
+ * Claims of a transaction that cannot be met on `present`: of keys that its rows had not, and that other rows have where its writes have taken effect. While an index is being built, rows may have
+ * shared a key before; then a row that keeps its key may be held against the others as well.
+ */
+export function clashes(present: State, replayed: Replayed, indexes: readonly { readonly table: TableName; readonly index: IndexName; readonly isReady: boolean }[]): Claim[] {
+  const after = withWrites(present, effectOn(present, replayed))
+  return indexes.flatMap(({ table, index, isReady }) => {
+    const holders = new Map<string, Row[]>()
+    for (const { indexKey, row } of entriesIn(after, table, index, {})) {
+      const text = indexText(indexKey)
+      holders.set(text, [...(holders.get(text) ?? []), row])
+    }
+    const claims: Claim[] = []
+    for (const { text, key } of newKeys(isReady ? present : [], replayed.own, table, index)) {
+      for (const { key: holder } of holders.get(text) ?? []) if (idOf(table, holder) !== idOf(table, key)) claims.push({ table, index, key, holder })
+    }
+    return claims
+  })
+}
+
+/** The index keys of rows that were written and had not those keys on `present`. */
+export function newKeys(present: State, own: Writes, table: TableName, index: IndexName): { readonly text: string; readonly key: Key }[] {
+  const { keysOf } = functionOf(index)
+  return [...own.values()].flatMap(write => {
+    if (write.table !== table || write.value === undefined) return []
+    const before = valueAt(present, table, write.key)
+    const had = new Set(before === undefined ? [] : keysOf(before).map(indexText))
+    const has = new Set(keysOf(write.value).map(indexText))
+    return [...has].filter(text => !had.has(text)).map(text => ({ text, key: write.key }))
+  })
+}
+
+export const uniqueNames: readonly IndexName[] = indexNames.filter(name => functionOf(name).unique)
+
+const indexRows = (state: State, { table, index, range, keysOnly }: IndexQuery): IndexRow[] => entriesIn(state, table, nameOf(index), range).map(entry => indexRow(entry, keysOnly))
+export const indexRow = ({ indexKey, row: { key, value } }: Entry, keysOnly: boolean): IndexRow => (keysOnly ? [indexKey, key] : [indexKey, key, value])
 const keyValue = ({ key, value }: Row): KeyValue => [key, value]

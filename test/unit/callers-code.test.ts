@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest'
 import { checkpoint, openNumbers, openTest, type Numbers } from '../support/databases.js'
 
 afterEach(() => {
-  Error.prepareStackTrace = undefined
+  Reflect.deleteProperty(Error, 'prepareStackTrace')
 })
 
 test('a hook never runs within the call that began its transaction, whatever that has to wait for', async () => {

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
+import type { Rows } from '../../engine/index.js'
 import { checkpoint, failureOf, openNumbers, openTest } from '../support/databases.js'
 import { build } from '../tidy/project.js'
 
@@ -11,7 +12,7 @@ test.each(['one-shot', 'read-committed'] as const)('a %s iteration lets go of it
   const one = await openNumbers({ a: 1, b: 2, c: 3 })
   const { db, t } = one
   using tx = db.begin({ level: 'read-committed' })
-  const rows = (): ReturnType<typeof db.range<string, number, number, string>> => (kind === 'one-shot' ? db.range(t) : tx.range(t))
+  const rows = (): Rows<string, number> => (kind === 'one-shot' ? db.range(t) : tx.range(t))
   for (const { key } of rows()) {
     expect(db.stats().iterators).toBe(1)
     if (key === 'b') break

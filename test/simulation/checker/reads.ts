@@ -4,12 +4,16 @@
  *
  *   - a value that several versions of the row have;
  *   - what only says that a row is there (`has`, `count`, an `insert` that fails), where it was put there more than once;
- *   - rows that the attempt itself has written, where the write came to nothing, or has deleted with a range: nothing says which rows that held.
+ *   - rows that the attempt itself has written, where the write came to nothing, or has deleted with a range: nothing says which rows that held;
+ *   - entries that an index has for a row which the attempt itself has written.
+ *
+ * An index is a table of its own, whose rows are its entries: a commit that moves a row from one index key to another deletes an entry and puts one. Reading through an index
+ * is reading a range of it, of which presence is what is seen, and after that each row that came of it. So a phantom in an index is one in that table.
  */
 import type { Operation as Told, VersionId } from '../../../isolation/anomaly/index.js'
-import { keyText, type Key, type Range, type TableName, type Value } from '../model.js'
-import type { Operation } from '../records.js'
-import { nobodys, placeId, placeOf, present, type Place, type Versions, type Write } from './versions.js'
+import { keyText, type IndexRange, type Key, type Range, type TableName, type Value } from '../model.js'
+import { nameOf, type IndexQuery, type IndexRow, type KeyValue, type Operation } from '../records.js'
+import { entryPlaceOf, nobodys, placeOf, present, tableOfIndex, type EntryPlace, type Place, type Versions, type Write } from './versions.js'
 
 /** Looks at rows that somebody wrote: all, those told, of them the absences that can mean several, and those left out by the reason. */
 export type Looks = Record<'all' | 'told' | 'vague' | 'shared' | 'presence' | 'own', number>
@@ -27,6 +31,14 @@ export interface TellOptions {
   readonly looks: Looks
   /** Rows of which nothing is told. */
   readonly withheld: ReadonlySet<string>
+}
+
+interface Scan {
+  readonly table: string
+  readonly limit: number | undefined
+  readonly reverse: boolean
+  /** Not all that was found can be told. */
+  readonly isPartly?: boolean
 }
 
 export function tell(operations: readonly Operation[], options: TellOptions): Told[] {
@@ -63,7 +75,22 @@ class Teller {
       case 'open':
         return this.#iteration(operation, all.slice(at + 1))
       case 'next':
+      case 'index refused':
         return
+      case 'index get':
+        return this.#got(operation)
+      case 'index open':
+        return this.#indexIteration(operation, all.slice(at + 1))
+      case 'index range':
+        return this.#indexScan(operation, operation.range, operation.result)
+      case 'index first':
+      case 'index last': {
+        const { limit = 1, reverse = false } = operation.range
+        const range = { ...operation.range, limit: Math.min(1, limit), reverse: operation.op === 'index last' ? !reverse : reverse }
+        return this.#indexScan(operation, range, operation.result === undefined ? [] : [operation.result])
+      }
+      case 'index count':
+        return this.#indexCounted(operation)
       case 'range':
       case 'first':
       case 'last':
@@ -97,7 +124,7 @@ class Teller {
   /** An iterator shows what was there when it was opened, own writes included: a range, with the rows that it was asked for. */
   #iteration({ table, range, iterator }: Extract<Operation, { op: 'open' }>, later: readonly Operation[]): void {
     const steps = later.flatMap(operation => (operation.op === 'next' && operation.iterator === iterator ? [operation.result] : []))
-    const rows = steps.filter(row => row !== undefined)
+    const rows = steps.filter(row => row !== undefined) as KeyValue[]
     this.#scan(table, rows.length < steps.length ? range : { ...range, limit: rows.length }, rows)
   }
 
@@ -149,21 +176,75 @@ class Teller {
     const { limit, reverse = false } = range
     if (limit === 0) return
     const { versions } = this.#options
-    const last = limit !== undefined && rows.length >= limit ? keyText(rows.at(-1)![0]) : undefined
-    const isConsumed = ({ text }: Place): boolean => last === undefined || (reverse ? text >= last : text <= last)
-    const inside = versions.within(table, range)
     const found = new Map(rows.map(([key, value]) => [keyText(key), value]))
-    const seen = inside.filter(isConsumed).map(place => ({ place, version: this.#versionSeen(place.id, found.get(place.text)) }))
-    for (const text of found.keys()) if (!versions.isWritten(placeId(table, text))) this.told.push({ op: 'get', table, key: text, version: nobodys })
+    for (const [key] of rows) if (!versions.isWritten(placeOf(table, key).id)) this.told.push({ op: 'get', table, key: keyText(key), version: nobodys })
+    this.#tellRange({ table, limit, reverse }, versions.within(table, range), [...found.keys()], ({ id, text }) => this.#versionSeen(id, found.get(text)))
+  }
+
+  /** A range over `inside`, in which `found` was found, in that order. */
+  #tellRange<P extends Place>({ table, limit, reverse, isPartly = false }: Scan, inside: readonly P[], found: readonly string[], versionSeen: (place: P) => VersionId | null | undefined): void {
+    const last = limit !== undefined && found.length >= limit ? found.at(-1) : undefined
+    const isConsumed = ({ text }: Place): boolean => last === undefined || (reverse ? text >= last : text <= last)
+    const seen = inside.filter(isConsumed).map(place => ({ place, version: versionSeen(place) }))
     if (seen.length === 0) return
-    if (seen.some(({ version }) => version === undefined)) return this.#pieces(table, seen)
+    if (isPartly || seen.some(({ version }) => version === undefined)) return this.#pieces(table, seen)
     const versionAt = new Map(seen.map(({ place, version }) => [place.text, version]))
-    const told = rows.map(([key]) => ({ key: keyText(key), version: versionAt.get(keyText(key)) ?? nobodys }))
-    this.told.push({ op: 'range', table, bounds: { gte: inside[0]!.text, lte: inside.at(-1)!.text }, ...(limit !== undefined && { limit }), reverse, rows: told })
+    const rows = found.map(key => ({ key, version: versionAt.get(key) ?? nobodys }))
+    this.told.push({ op: 'range', table, bounds: { gte: inside[0]!.text, lte: inside.at(-1)!.text }, ...(limit !== undefined && { limit }), reverse, rows })
+  }
+
+  #got({ table, index, indexKey, result }: Extract<Operation, { op: 'index get' }>): void {
+    const rows = result === undefined ? [] : [result]
+    // Another row that has the key too is one that the attempt wrote, or else this one is.
+    if (result === undefined || !this.#own.has(placeOf(table, result[1]).id)) this.#indexScan({ table, index }, { gte: indexKey, lte: indexKey }, rows)
+  }
+
+  #indexIteration({ table, index, range, iterator }: Extract<Operation, { op: 'index open' }>, later: readonly Operation[]): void {
+    const steps = later.flatMap(operation => (operation.op === 'next' && operation.iterator === iterator ? [operation.result] : []))
+    const rows = steps.filter(row => row !== undefined) as IndexRow[]
+    this.#indexScan({ table, index }, rows.length < steps.length ? range : { ...range, limit: rows.length }, rows)
+  }
+
+  #indexCounted({ table, index, range, result }: Extract<Operation, { op: 'index count' }>): void {
+    const inside = this.#options.versions.entriesWithin(table, nameOf(index), range)
+    const isOwn = [...this.#own.keys()].some(id => id.startsWith(`${table} `))
+    if (result === 0) this.#indexScan({ table, index }, range, [])
+    else if (result === inside.length && !isOwn) this.#indexScan({ table, index }, range, (range.reverse ? inside.toReversed() : inside).map(({ indexKey, key }) => [indexKey, key]))
+    else this.#hint(inside.length)
+  }
+
+  /** The entries, and the rows that came of them. */
+  #indexScan({ table, index }: Pick<IndexQuery, 'table' | 'index'>, { limit, reverse = false, ...bounds }: IndexRange, rows: readonly IndexRow[]): void {
+    if (limit === 0) return
+    const { versions } = this.#options
+    const name = nameOf(index)
+    const places = rows.map(([indexKey, key]) => entryPlaceOf(table, name, indexKey, key))
+    const found = new Set(places.map(({ text }) => text))
+    for (const { id, text, table: indexTable, rowId } of places) {
+      if (!versions.isWritten(id) && !this.#own.has(rowId)) this.told.push({ op: 'get', table: indexTable, key: text, version: nobodys })
+    }
+    const scan = { table: tableOfIndex(table, name), limit, reverse, isPartly: places.some(({ rowId }) => this.#own.has(rowId)) }
+    this.#tellRange(scan, versions.entriesWithin(table, name, bounds), [...found], place => this.#entrySeen(place, found.has(place.text)))
+    for (const [, key, value] of rows) if (value !== undefined) this.#look(placeOf(table, key), value)
+  }
+
+  /** As `#versionSeen`. */
+  #entrySeen({ id, rowId }: EntryPlace, isThere: boolean): VersionId | null | undefined {
+    const { versions, looks, withheld } = this.#options
+    looks.all++
+    if (withheld.has(rowId) || this.#own.has(rowId)) {
+      looks.own++
+      return undefined
+    }
+    const version = isThere ? versions.versionOf(id, present) : null
+    if (version === undefined) looks.presence++
+    else looks.told++
+    if (version === null && versions.wasDeleted(id)) looks.vague++
+    return version
   }
 
   /** What of a range can be told: its stretches between the rows that cannot. */
-  #pieces(table: TableName, seen: readonly { readonly place: Place; readonly version: VersionId | null | undefined }[]): void {
+  #pieces(table: string, seen: readonly { readonly place: Place; readonly version: VersionId | null | undefined }[]): void {
     let piece: { readonly key: string; readonly version: VersionId | null }[] = []
     const end = (): void => {
       const rows = piece.flatMap(({ key, version }) => (version === null ? [] : [{ key, version }]))

@@ -10,16 +10,37 @@
  * place a dirty read did, which no level allows.
  */
 import type { VersionId } from '../../../isolation/anomaly/index.js'
-import { isIn, keyText, type Key, type Range, type TableName, type Value } from '../model.js'
+import { functionOf, type IndexName } from '../index-functions.js'
+import { entryText, isIn, isInIndex, keyText, type IndexKey, type IndexRange, type Key, type Range, type TableName, type Value } from '../model.js'
 import type { Operation } from '../records.js'
 
-/** A row, present or not. */
+/** A row or an entry of an index, present or not. */
 export interface Place {
   readonly id: string
-  readonly table: TableName
+  /** An index is a table of its own, whose rows are its entries. */
+  readonly table: string
   readonly key: Key
   /** The key as the checker compares it. */
   readonly text: string
+}
+
+/** An entry of an index. */
+export interface EntryPlace extends Place {
+  readonly indexKey: IndexKey
+  readonly rowId: string
+}
+
+export const tableOfIndex = (table: TableName, index: IndexName): string => `${table}.${index}`
+
+export function entryPlaceOf(table: TableName, index: IndexName, indexKey: IndexKey, key: Key): EntryPlace {
+  const text = entryText(indexKey, key)
+  return { id: `${tableOfIndex(table, index)} ${text}`, table: tableOfIndex(table, index), key, text, indexKey, rowId: placeId(table, keyText(key)) }
+}
+
+/** The entries that a row has in an index, by their ids. */
+export function entryPlaces(table: TableName, index: IndexName, key: Key, value: Value | undefined): ReadonlyMap<string, EntryPlace> {
+  const keys = value === undefined ? [] : functionOf(index).keysOf(value)
+  return new Map(keys.map(indexKey => entryPlaceOf(table, index, indexKey, key)).map(place => [place.id, place]))
 }
 
 export const placeId = (table: TableName, text: string): string => `${table} ${text}`
@@ -87,12 +108,21 @@ export class Versions {
   readonly #installed = new Map<string, Map<Value | typeof present, VersionId | null>>()
   readonly #inVain = new Map<string, Map<Value | typeof present, VersionId>>()
   readonly #deleted = new Set<string>()
+  readonly #entries = new Map<string, Map<string, EntryPlace>>()
   #inOrder: Readonly<Record<TableName, readonly Place[]>> | undefined
 
   /** Takes a write that was made, installed or not. */
   add({ place, value, version }: Write): void {
     this.#places.set(place.id, place)
     if (value !== undefined) nested(this.#inVain, place.id).set(value, version).set(present, version)
+  }
+
+  /** Takes an entry that a commit made or took away. */
+  addEntry(write: Write & { readonly place: EntryPlace }): void {
+    const { place } = write
+    nested(this.#entries, place.table).set(place.id, place)
+    this.#places.set(place.id, place)
+    this.install(write)
   }
 
   install({ place, value, version }: Write): void {
@@ -122,6 +152,12 @@ export class Versions {
   within(table: TableName, range: Range): readonly Place[] {
     this.#inOrder ??= { strings: this.#sorted('strings'), pairs: this.#sorted('pairs') }
     return this.#inOrder[table].filter(({ key }) => isIn(key, range))
+  }
+
+  /** The entries of an index in a range that some commit made, in order. */
+  entriesWithin(table: TableName, index: IndexName, range: IndexRange): readonly EntryPlace[] {
+    const entries = [...(this.#entries.get(tableOfIndex(table, index))?.values() ?? [])].filter(({ indexKey }) => isInIndex(indexKey, range))
+    return entries.sort((a, b) => (a.text < b.text ? -1 : 1))
   }
 
   #sorted(table: TableName): Place[] {

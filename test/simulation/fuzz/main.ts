@@ -16,6 +16,7 @@ const help = `Do random concurrent transactions come out as if run one after the
   --histories N     how many to play (default 1000), ${batchHistories} on each store
   --seed S          which ones (default 1); the same seed plays the same histories, whatever the number of workers
   --workers W       processes that play (default 2 where there are as many cores)
+  --indexes         every history on tables with indexes; without it half of the stores, as their seeds decide
   --batch B         only the histories of one store, by the seed that a failure names
   --json            print the result as JSON; progress and failures go to the error output
   --help            print this
@@ -24,6 +25,7 @@ Every history is judged by what its level promises, twice: it is replayed serial
 phenomena in it (docs/testing.md says of which reads the checker is not told). "violations" counts histories that break the promise; below serializable
 it counts those that are not serial, which that level allows: the control that shows that the judge sees it.
 "aborted" counts attempts that ended in a conflict, "falseAborts" those of them that could have been committed as they were.
+"danglingEntries", "missingEntries" and "duplicateUniqueKeys" count what the indexes hold at the ends of histories and should not, or do not hold and should.
 The first violation is made small and told as a story and as a scenario of the anomaly matrix.
 
 Exit code: 0 where every promise was kept, 1 where one was broken, 2 for a mistake in the command line.
@@ -45,6 +47,8 @@ interface Settings {
   readonly seed: number
   readonly workers: number
   readonly json: boolean
+  /** True: every history. */
+  readonly indexes: boolean
   readonly batches: readonly Batch[]
 }
 
@@ -54,7 +58,7 @@ class CommandLineError extends Error {}
 
 function settingsOf(args: readonly string[]): Settings | 'help' {
   const options = { level: { type: 'string', default: 'serializable' }, histories: { type: 'string' }, seed: { type: 'string', default: '1' } } as const
-  const more = { workers: { type: 'string' }, batch: { type: 'string' }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } as const
+  const more = { workers: { type: 'string' }, batch: { type: 'string' }, json: { type: 'boolean', default: false }, indexes: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } } as const
   const { values } = parseArgs({ args: [...args], options: { ...options, ...more }, strict: true })
   if (values.help) return 'help'
   const level = levels.find(one => one === values.level)
@@ -64,7 +68,7 @@ function settingsOf(args: readonly string[]): Settings | 'help' {
   const workers = integer('--workers', values.workers ?? `${Math.min(2, availableParallelism())}`, 1)
   const only = values.batch === undefined ? undefined : integer('--batch', values.batch, 0)
   const batches = only === undefined ? batchesOf(seed, histories) : [{ seed: only, histories: Math.min(histories, batchHistories) }]
-  return { level, seed, workers, json: values.json, batches }
+  return { level, seed, workers, json: values.json, indexes: values.indexes, batches }
 }
 
 function integer(option: string, text: string, min: number): number {
@@ -98,6 +102,12 @@ interface FuzzDocument {
   readonly violations: number
   readonly seed: number
   readonly seconds: number
+  /** Histories at whose end an index was ready, and the entries of all of them. */
+  readonly indexed: number
+  readonly indexEntries: number
+  readonly danglingEntries: number
+  readonly missingEntries: number
+  readonly duplicateUniqueKeys: number
 }
 
 async function run(settings: Settings): Promise<number> {
@@ -113,6 +123,11 @@ async function run(settings: Settings): Promise<number> {
     violations: level === 'serializable' ? failures.length : tally.notSerial.length,
     seed,
     seconds: Math.round((Date.now() - startedMs) / 100) / 10,
+    indexed: tally.indexed,
+    indexEntries: tally.indexEntries,
+    danglingEntries: tally.danglingEntries,
+    missingEntries: tally.missingEntries,
+    duplicateUniqueKeys: tally.duplicateUniqueKeys,
   }
   if (json) process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
   else process.stdout.write(summaryOf(document, tally, failures, control))
@@ -121,7 +136,7 @@ async function run(settings: Settings): Promise<number> {
   return failures.length > 0 ? 1 : 0
 }
 
-async function play({ level, workers, batches }: Settings, startedMs: number): Promise<Played> {
+async function play({ level, workers, batches, indexes }: Settings, startedMs: number): Promise<Played> {
   const tally = newTally()
   const failures: Found[] = []
   let control: Found | undefined
@@ -131,7 +146,7 @@ async function play({ level, workers, batches }: Settings, startedMs: number): P
     const player = new Player()
     for (let index = next++; index < batches.length; index = next++) {
       const batch = batches[index]!
-      const answer = await player.do({ kind: 'play', ...batch, levels: [level] })
+      const answer = await player.do({ kind: 'play', ...batch, levels: [level], ...(indexes && { indexes }) })
       if (answer.kind !== 'played') throw new Error('a worker answered what it was not asked')
       add(tally, answer.tally)
       if (answer.failure) failures.push({ batch, index, ...answer.failure })
@@ -169,6 +184,7 @@ function summaryOf(document: FuzzDocument, tally: Tally, failures: readonly Foun
     `Attempts that ended in a conflict: ${aborted}; of them could have been committed as they were: ${falseAborts}.`,
     `How transactions ended: ${ended.map(([outcome, count]) => `${outcome} ${count}`).join(', ')}.`,
     `Stores that had a checkpoint: ${tally.checkpointed}.`,
+    `Histories with indexes at the end: ${tally.indexed}, with ${tally.indexEntries} entries; dangling ${tally.danglingEntries}, missing ${tally.missingEntries}, unique keys held twice ${tally.duplicateUniqueKeys}.`,
     looksOf(tally),
     namedOf(tally),
     failures.length > 0 ? `Broken promises: ${failures.length}.` : 'Every history is what its level promises.',
@@ -193,15 +209,15 @@ function namedOf({ phenomena, histories }: Tally): string {
 /** Counted from 1, in the order of the batches. */
 const placeOf = ({ index, number }: Found): number => index * batchHistories + number + 1
 
-async function reportOf({ level }: Settings, { batch, number, violations }: Found, isControl: boolean): Promise<string> {
+async function reportOf({ level, indexes }: Settings, { batch, number, violations }: Found, isControl: boolean): Promise<string> {
   const player = new Player()
-  const answer: Answer = await player.do({ kind: 'shrink', ...batch, levels: [level], serial: isControl })
+  const answer: Answer = await player.do({ kind: 'shrink', ...batch, levels: [level], serial: isControl, ...(indexes && { indexes }) })
   player.close()
   const short = batch.histories === batchHistories ? '' : ` --histories ${batch.histories}`
   return [
     '',
     `History ${batch.seed}.${number}${violations.map(violation => `\n  ${violation}`).join('')}`,
-    `To play it again: npm run fuzz -- --level ${level} --batch ${batch.seed}${short}`,
+    `To play it again: npm run fuzz -- --level ${level} --batch ${batch.seed}${short}${indexes ? ' --indexes' : ''}`,
     answer.kind === 'shrunk' ? answer.report : '',
   ].join('\n')
 }

@@ -3,7 +3,7 @@
  * at one level, at once, on an empty window; what of a history that cannot say is told in comments.
  */
 import { keyText, type Key, type Range, type TableName, type Value } from '../model.js'
-import type { History, Operation, TransactionRecord } from '../records.js'
+import type { History, IndexRow, Operation, TransactionRecord } from '../records.js'
 
 /** The text of a module that exports the scenario. */
 export function scenarioText(history: History, name: string): string {
@@ -109,9 +109,26 @@ class Steps {
         if (limit !== undefined) this.#notes.add(`${this.#who} deleted at most ${limit} rows of its range; a scenario deletes all`)
         return limit === 0 ? undefined : this.#push('deleteRange', `range: { ${boundsText(operation.table, operation.range)} }`)
       }
+      case 'index get':
+      case 'index first':
+      case 'index last':
+        return this.#indexed(operation.table, operation.index, operation.result === undefined ? [] : [operation.result])
+      case 'index range':
+        return this.#indexed(operation.table, operation.index, operation.result)
+      case 'index count':
+      case 'index open':
+        return this.#indexed(operation.table, operation.index, [])
+      case 'index refused':
+        return void this.#notes.add(`${this.#who} was refused by the index ${operation.index} (${operation.result})`)
       default:
         return
     }
+  }
+
+  /** Of a read through an index a scenario has the rows that it returned. */
+  #indexed(table: TableName, index: string, rows: readonly IndexRow[]): void {
+    this.#notes.add(`${this.#who} read through the index ${index}; a scenario reads the rows that came of it`)
+    for (const [, key, value] of rows) if (value !== undefined) this.#get(table, key)
   }
 
   /** The rows that an iterator was asked for, read at once where it was opened. */

@@ -1,8 +1,8 @@
 /** A failing history told to a person: what happened in which order, one line each. */
-import type { History, Operation } from '../records.js'
+import type { Catalog, History, Operation } from '../records.js'
 
 /** Every step of every transaction in the order in which they were taken. Transactions are numbered as in the scenario. */
-export function story({ transactions, commits }: History): string {
+export function story({ transactions, commits, catalogs = [] }: History): string {
   const tsOf = new Map(commits.map(({ ts, label }) => [label, ts]))
   const lines: { readonly event: number; readonly text: string }[] = []
   let number = 0
@@ -19,11 +19,13 @@ export function story({ transactions, commits }: History): string {
     const ts = tsOf.get(label)
     lines.push({ event: endedAt || Infinity, text: `${who} ends: ${outcome || 'never'}${ts === undefined ? '' : `, as commit ${ts}`}` })
   }
-  return lines
+  const told = lines
     .sort((a, b) => a.event - b.event)
     .map(({ text }) => `  ${text}`)
-    .join('\n')
+  return [...catalogs.filter(({ states }) => states.size > 0).map(catalogText), ...told].join('\n')
 }
+
+const catalogText = ({ ts, states }: Catalog): string => `  indexes from commit ${ts}: ${[...states].map(([id, { table, state }]) => `${table}.${id} ${state}`).join(', ')}`
 
 function operationText({ op, at: _at, event: _event, ...rest }: Operation): string {
   const { result, ...what } = rest as { readonly result?: unknown }
