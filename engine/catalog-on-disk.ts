@@ -95,7 +95,7 @@ export class CatalogOnDisk {
       return
     }
     const index = new StoredIndex(table, row)
-    if (row.replaces !== undefined) this.#dropped.add(row.replaces)
+    for (const id of row.replaces) this.#dropped.add(id)
     const known = declared(row.id)
     index.on = known?.on
     table.migrate ??= known?.table.migrate

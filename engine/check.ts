@@ -3,7 +3,7 @@
  * change no row, and report everything they find.
  */
 import type { Engine } from './attempt.js'
-import { CatalogOnDisk, type DeclaredIndex } from './catalog-on-disk.js'
+import { CatalogOnDisk, type DeclaredIndex, type RowOf } from './catalog-on-disk.js'
 import { tableRange } from './encoding/keys.js'
 import { decodeRow } from './encoding/rows.js'
 import { systemEnvironment, type Environment } from './environment.js'
@@ -98,8 +98,8 @@ async function checkDirectory(path: string, options: CheckOptions, environment: 
     rowFile = RowFile.open(directory.rowsPath, files, { readerSlots: defaultLimits.readerSlots, unsynced: false })
     const root = rowFile.pin()
     try {
-      const tables = catalogIn(root, audit, () => undefined)
       audit.readLog(directory.logPath, root.appliedTs)
+      const tables = catalogIn(root, audit, () => undefined)
       const newestTs = audit.lastTs ?? asTs(Number.MAX_SAFE_INTEGER)
       await inSlices(audit.readRows(root, newestTs, tables.judge), environment, options)
       return reportOf(audit, tables)
@@ -123,17 +123,29 @@ async function inSlices(work: Generator<AuditProgress, void>, environment: Envir
   }
 }
 
+/** A row as an opening would find it. */
+function rowOf(key: Key, root: Root, { logged }: Audit): ReturnType<RowOf> {
+  const written = logged.get(key)
+  if (written === undefined) return root.get(key)
+  return written.value && { ts: written.ts, value: written.value }
+}
+
 /** The catalog of a state. A row of it that is damaged is found where all rows are read. */
 function catalogIn(root: Root, audit: Audit, declared: DeclaredIndex): CatalogOnDisk {
+  const { lo, hi } = tableRange(catalogPrefix)
+  const stored = new Map<Key, () => Uint8Array | undefined>()
+  for (const { key, bytes } of root.storedChunk({ lo, hi }, false, Infinity, Infinity).rows) stored.set(key, () => decodeRow(key, bytes).value)
+  for (const [key, { value }] of audit.logged) if (key >= lo && key < hi) stored.set(key, () => value)
   const rows: [Key, CatalogRow][] = []
-  for (const { key, bytes } of root.storedChunk(tableRange(catalogPrefix), false, Infinity, Infinity).rows) {
+  for (const key of [...stored.keys()].toSorted((a, b) => (a < b ? -1 : 1))) {
     try {
-      rows.push([key, decodeCatalogRow(key, decodeRow(key, bytes).value)])
+      const value = stored.get(key)!()
+      if (value !== undefined) rows.push([key, decodeCatalogRow(key, value)])
     } catch {
       continue
     }
   }
-  const catalog = new CatalogOnDisk(rows, key => root.get(key), declared)
+  const catalog = new CatalogOnDisk(rows, key => rowOf(key, root, audit), declared)
   for (const { key, problem } of catalog.problems) audit.find({ part: 'catalog', key, problem })
   return catalog
 }

@@ -4,7 +4,7 @@
  *   X-1  At every level, and whenever the transaction began: two blind puts of one row must not leave an entry of the first, nor one of a row without an index that was declared meanwhile.
  *   X-2  An index key is unique in the state after the commit. It is held against neither a row that the transaction itself moves away or deletes, nor what others have not committed.
  *   X-3  An entry that ought to be there and is not shows that an index's function is not what it was. That is refused: the entry that stands instead would never be removed.
- *   X-4  While a unique index is built anew, the entries of the one that it replaces go on saying who has a key: a row that is not built yet keeps its key.
+ *   X-4  While a unique index is built anew, the entries of those that it replaces go on saying who has a key: a row that is not built yet keeps its key.
  */
 import { tablePrefix, tablePrefixOf } from './encoding/keys.js'
 import { ConstraintError, UsageError } from './errors.js'
@@ -35,12 +35,12 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
 
   const had = new Set(before.map(({ own }) => own))
   const claims = new Map<Key, Derived>()
-  /** What stays as it is in a unique index that is being built, by its own key: its entry is there, or the build will make it (and find whoever else has one). */
-  const unbuilt = new Set<Key>()
+  /** What stays as it is in a unique index that is being built, by its own key: perhaps the entry is not made yet, perhaps another row has it. The build finds rows that share one. */
+  const unbuilt = new Map<Key, Derived>()
   for (const entry of after) {
     const { index, stored, own, rowKey } = entry
     if (index.unique && index.readyTs === undefined && had.has(own)) {
-      unbuilt.add(own)
+      unbuilt.set(own, entry)
       continue
     }
     const other = claims.get(stored)
@@ -66,11 +66,19 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
     givenUp.set(stored, rowKey)
     if (next === undefined) writes.set(stored, { value: undefined, kind: 'delete' })
   }
+  const left = new Map<Key, Derived>()
+  for (const entry of unbuilt.values()) {
+    left.set(entry.stored, entry)
+    if (givenUp.has(entry.stored)) writes.set(entry.stored, { value: entry.value, kind: 'insert' })
+  }
+
   for (const { index, stored, rowKey, value } of claims.values()) {
     if (index.unique) {
+      const other = left.get(stored)
+      if (other !== undefined) throw violation(index, rowKey, other.rowKey)
       const now = saw(store.read(present, stored))
       const entryOf = now?.value === undefined ? undefined : index.rowKeyOf(stored, now.value)
-      const holder = entryOf !== undefined && givenUp.get(stored) !== entryOf ? entryOf : formerHolder(index, stored, rows, unbuilt, present, store)
+      const holder = entryOf !== undefined && givenUp.get(stored) !== entryOf ? entryOf : formerHolder(index, stored, rows, present, store, saw)
       if (holder !== undefined && holder !== rowKey) throw violation(index, rowKey, holder)
     }
     writes.set(stored, { value, kind: 'insert' })
@@ -104,18 +112,20 @@ function formerEntries(table: StoredTable, value: Uint8Array, rowKey: Key, ts: C
   }
 }
 
-/** the row that had a key in the index which is being replaced, if it still has it. */
-function formerHolder(index: StoredIndex, stored: Key, rows: ReadonlyMap<Key, Write>, unbuilt: ReadonlySet<Key>, present: Snapshot, store: Store): Key | undefined {
-  if (index.replaces === undefined) return undefined
-  const former = asKey(tablePrefix(index.replaces) + stored.slice(index.prefix.length))
-  const value = store.read(present, former)?.value
-  if (value === undefined) return undefined
-  const rowKey = index.rowKeyOf(former, value)
-  if (rows.has(rowKey)) return unbuilt.has(index.ownOf(stored, rowKey)) ? rowKey : undefined
-  const row = store.read(present, rowKey)
-  if (row?.value === undefined) return undefined
-  const entries = index.entriesOf(index.table.decode(Uint8Array.from(row.value), rowKey, row.ts), rowKey)
-  return entries.some(entry => entry.stored === stored) ? rowKey : undefined
+/** the row that had a key in an index which is being replaced, if it still has it. */
+function formerHolder(index: StoredIndex, stored: Key, rows: ReadonlyMap<Key, Write>, present: Snapshot, store: Store, saw: Saw): Key | undefined {
+  for (const id of index.replaces) {
+    const former = asKey(tablePrefix(id) + stored.slice(index.prefix.length))
+    const value = store.read(present, former)?.value
+    if (value === undefined) continue
+    const rowKey = index.rowKeyOf(former, value)
+    if (rows.has(rowKey)) continue // what it has now is among those above
+    const row = saw(store.read(present, rowKey))
+    if (row?.value === undefined) continue
+    const entries = index.entriesOf(index.table.decode(Uint8Array.from(row.value), rowKey, row.ts), rowKey)
+    if (entries.some(entry => entry.stored === stored)) return rowKey
+  }
+  return undefined
 }
 
 /** Those that were made when the row was written, unless indexes have come or gone since. */

@@ -30,7 +30,7 @@ export class SalvagedTables implements Meaning {
     if (key.startsWith(catalogPrefix)) {
       const row = decodeCatalogRow(key, value)
       if (row.is === 'table') this.#named.set(row.id, { name: row.name, types: row.key })
-      else if (row.is === 'index') this.#indexes.set(key, row.replaces === undefined ? [row.id] : [row.id, row.replaces])
+      else if (row.is === 'index') this.#indexes.set(key, [row.id, ...row.replaces])
       else if (row.is === 'progress') this.#progress.add(key)
       else if (row.is === 'dropped') this.#dropped.set(key, row.id)
       return undefined

@@ -111,10 +111,11 @@ export class Transaction {
     const codec = this.#useToWrite(table)
     const encoded = codec.encodeKey(key)
     const bytes = codec.encodeValue(value, key)
+    const isOwn = this.#isOwn(encoded)
     if (this.#readForWrite(encoded)?.value !== undefined) {
       throw new ConstraintError('ROW_EXISTS', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} exists already.`, { table: table.name, key })
     }
-    this.#write(codec, encoded, bytes, 'insert', 'absent')
+    this.#write(codec, encoded, bytes, 'insert', isOwn ? undefined : 'absent')
   }
 
   /** Replaces a row by what `change` makes of it; the row is relied on. Throws `ROW_ABSENT`. */
@@ -122,13 +123,14 @@ export class Transaction {
     const codec = this.#useToWrite(table)
     const encoded = codec.encodeKey(key)
     if (typeof change !== 'function') throw new UsageError('INVALID_ARGUMENT', 'update needs a function that makes the new value from the present one.')
+    const isOwn = this.#isOwn(encoded)
     const seen = this.#readForWrite(encoded)
     if (seen?.value === undefined) {
       throw new ConstraintError('ROW_ABSENT', `Row ${keyText(key)} of table ${JSON.stringify(table.name)} is absent.`, { table: table.name, key })
     }
     const next = change(codec.decodeValue(seen.value, encoded, seen.ts))
     if (isPromise(next)) next.then(undefined, () => {}) // refused below as a value; its rejection must not surface as an unhandled one
-    this.#write(codec, encoded, codec.encodeValue(next, key), 'put', 'present')
+    this.#write(codec, encoded, codec.encodeValue(next, key), 'put', isOwn ? undefined : 'present')
   }
 
   /**
@@ -141,11 +143,12 @@ export class Transaction {
     const value = expected === undefined ? undefined : codec.encodeUnchecked(expected)
     const bytes = next === undefined ? undefined : codec.encodeValue(next, key)
     this.#source.assertActive()
+    const isOwn = this.#isOwn(encoded)
     const found = codec.bytesOf(encoded, this.#attempt.view.get(encoded))
     const present = found?.asOfNow
     const equal = present === undefined || value === undefined ? present === value : Buffer.compare(present, value) === 0
     if (!equal) return false
-    this.#write(codec, encoded, bytes, bytes === undefined ? 'delete' : 'put', { value: found?.stored, ts: found?.ts ?? noTs })
+    this.#write(codec, encoded, bytes, bytes === undefined ? 'delete' : 'put', isOwn ? undefined : { value: found?.stored, ts: found?.ts ?? noTs })
     return true
   }
 
@@ -247,6 +250,11 @@ export class Transaction {
     return codec
   }
 
+  /** A condition on a row that the transaction has written itself says nothing of others. */
+  #isOwn(key: Key): boolean {
+    return this.#attempt.writes.get(key) !== undefined
+  }
+
   /** Reads a row that a conditional write depends on. */
   #readForWrite(key: Key): Seen | undefined {
     this.#source.assertActive()
@@ -257,7 +265,7 @@ export class Transaction {
    * Notes a write with its index entries, claims those of unique indexes, and notes the condition that the write will have to meet at commit. Asserts anew: the functions that made value and entries may
    * have done anything.
    */
-  #write<K, In, Out, Bound>({ table, version }: TableCodec<K, In, Out, Bound>, key: Key, value: Uint8Array | undefined, kind: WriteKind, expect?: Condition['expect']): void {
+  #write<K, In, Out, Bound>({ table, version }: TableCodec<K, In, Out, Bound>, key: Key, value: Uint8Array | undefined, kind: WriteKind, expect?: Condition['expect'] | undefined): void {
     const { indexes } = table
     const all = value === undefined || indexes.length === 0 ? undefined : table.entriesOf(value, key, undefined)
     this.#source.assertActive()
@@ -265,10 +273,8 @@ export class Transaction {
     table.assertCurrent(version)
     const { view, writes } = this.#attempt
     for (const { index, stored } of all ?? []) if (index.unique) view.rely(stored)
-    // A condition on a row that the transaction has written itself says nothing of others.
-    const isConditional = expect !== undefined && view.policy.conditionsAtCommit && writes.get(key) === undefined
     writes.set(key, all === undefined ? { value, kind, table } : { value, kind, table, entries: { indexes, all } })
-    if (isConditional) writes.conditions.push({ key, expect })
+    if (expect !== undefined && view.policy.conditionsAtCommit) writes.conditions.push({ key, expect })
   }
 }
 

@@ -52,6 +52,8 @@ export class Audit {
   freePages = 0
   rows = 0
   logCommits = 0
+  /** What an opening would write over the rows of the file: the newest of each key in the log, where it was read. */
+  readonly logged: Map<Key, { readonly ts: CommitTs; readonly value: Uint8Array | undefined }> = new Map()
   /** The newest commit in the log or before it; undefined where the log was not read, or is damaged. */
   lastTs: CommitTs | undefined
   readonly #files: Files
@@ -82,7 +84,10 @@ export class Audit {
     }
   }
 
-  /** Reads every row of `root`, and compares what is there with what the file says that it holds. */
+  /**
+   * Reads every row of `root`, and compares what is there with what the file says that it holds. Rows that the log writes anew are judged as they then are: after a crash the file may hold some of what a
+   * checkpoint was moving, and not the rest.
+   */
   *readRows(root: Root, newestTs: CommitTs, judge: JudgeRow): Generator<AuditProgress, void> {
     if (!this.pagesAreSound) throw new Error('A-1: rows are read only where the pages are sound')
     const expected = root.summaries()
@@ -97,11 +102,12 @@ export class Audit {
         this.rows++
         const prefix = tablePrefixOf(key)
         found.set(prefix, withRow(found.get(prefix) ?? emptySummary, rowChecksum(bytes)))
-        const problem = problemOf(key, bytes, newestTs, judge)
+        const problem = problemOf(key, bytes, newestTs, this.logged.has(key) ? judgeNothing : judge)
         if (problem !== undefined) this.find({ part: 'rows', key, problem })
       }
       yield { part: 'rows', done: this.rows, total }
     }
+    yield* this.#judgeLogged(judge, total)
     for (const prefix of new Set([...expected.keys(), ...found.keys()])) {
       const said = expected.get(prefix) ?? emptySummary
       const is = found.get(prefix) ?? emptySummary
@@ -117,9 +123,19 @@ export class Audit {
       const { segments } = listLog(this.#files, logDirectory)
       const { commits, lastTs } = scanLog(segments, { files: this.#files, logDirectory, appliedTs })
       this.logCommits = commits.length
+      for (const { ts, writes } of commits) for (const { key, value } of writes) this.logged.set(key, { ts, value })
       this.lastTs = lastTs
     } catch (error) {
       this.find({ part: 'log', problem: messageOf(error) })
+    }
+  }
+
+  *#judgeLogged(judge: JudgeRow, total: number): Generator<AuditProgress, void> {
+    let done = 0
+    for (const [key, { ts, value }] of this.logged) {
+      const problem = value === undefined ? undefined : asProblem(() => judge(key, value, ts))
+      if (problem !== undefined) this.find({ part: 'rows', key, problem })
+      if (++done % chunkRows === 0) yield { part: 'rows', done: this.rows, total }
     }
   }
 
@@ -129,11 +145,19 @@ export class Audit {
   }
 }
 
+const judgeNothing: JudgeRow = () => undefined
+
 function problemOf(key: Key, bytes: Uint8Array, newestTs: CommitTs, judge: JudgeRow): string | undefined {
-  try {
+  return asProblem(() => {
     const { ts, value } = decodeRow(key, bytes)
     if (ts > newestTs) return `the row is of commit ${ts}, and the newest is ${newestTs}`
     return judge(key, value, ts)
+  })
+}
+
+function asProblem(judged: () => string | undefined): string | undefined {
+  try {
+    return judged()
   } catch (error) {
     return messageOf(error)
   }

@@ -2,7 +2,7 @@
  * The rows of the catalog (table id 0): which tables and indexes there are, under which ids. They are rows of the one keyspace, so they are versioned, logged and tracked like any other.
  *
  *     [table]                       id, key types, version of the rows; until which commits rows were of older versions, whether such rows may still be there
- *     [table, index]                id, unique, many, version, the rows' version, whether it is ready, the id of the unique index that it replaces
+ *     [table, index]                id, unique, many, version, the rows' version, whether it is ready, the ids of unique indexes that it replaces
  *     [table, index, "progress"]    while the index is built: up to which row it is
  *     [null, id]                    what was under this id is being deleted
  *     [null]                        the next id, once something was dropped: an id is given once
@@ -47,8 +47,8 @@ export interface IndexRow {
   /** Of the rows that its function is given. */
   readonly tableVersion: number
   readonly ready: boolean
-  /** The id whose entries, no longer maintained, say which rows had which unique keys when its building began. */
-  readonly replaces: number | undefined
+  /** Ids whose entries, no longer maintained, say which rows had which unique keys before its building began. */
+  readonly replaces: readonly number[]
 }
 
 export interface ProgressRow {
@@ -86,7 +86,7 @@ export function encodeCatalogRow(row: CatalogRow): { readonly key: Key; readonly
     }
     case 'index': {
       const { id, unique, many, version, tableVersion, ready, replaces } = row
-      return { key: indexKeyInCatalog(row.table, row.name), value: encodeValue({ id, unique, many, version, tableVersion, ready, ...(replaces !== undefined && { replaces }) }) }
+      return { key: indexKeyInCatalog(row.table, row.name), value: encodeValue({ id, unique, many, version, tableVersion, ready, ...(replaces.length > 0 && { replaces }) }) }
     }
     case 'progress':
       return { key: progressKeyInCatalog(row.table, row.index), value: encodeValue({ builtTo: Uint8Array.from(Buffer.from(row.builtTo, 'latin1')) }) }
@@ -117,9 +117,9 @@ function tableRow(name: string, { id, key, version = 1, eras = [], migrating = f
   return { is: 'table', name, id, key: key as KeyElementType[], version, eras, migrating }
 }
 
-function indexRow(table: string, name: string, { id, unique, many, version, tableVersion, ready, replaces }: Record<string, unknown>): IndexRow {
+function indexRow(table: string, name: string, { id, unique, many, version, tableVersion, ready, replaces = [] }: Record<string, unknown>): IndexRow {
   const isUnderstood = isNumber(id) && typeof unique === 'boolean' && typeof many === 'boolean' && isNumber(version) && isNumber(tableVersion) && typeof ready === 'boolean'
-  if (!isUnderstood || !(replaces === undefined || isNumber(replaces))) throw notUnderstood()
+  if (!isUnderstood || !Array.isArray(replaces) || !replaces.every(isNumber)) throw notUnderstood()
   return { is: 'index', table, name, id, unique, many, version, tableVersion, ready, replaces }
 }
 

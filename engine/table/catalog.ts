@@ -69,7 +69,10 @@ export class Catalog {
   constructor(parts: CatalogParts) {
     this.#parts = parts
     this.#byPrefix = parts.tables
-    this.#changes = new Changes(parts, { indexFailed: (index, error) => this.#removeFailed(index, error) })
+    this.#changes = new Changes(parts, {
+      indexFailed: (index, error) => this.#removeFailed(index, error),
+      migrated: table => void this.#build(table.indexes).catch(() => {}), // whoever waits for an index has a promise of their own
+    })
     this.#load()
   }
 
@@ -218,12 +221,12 @@ export class Catalog {
       if (existing !== undefined && isSame(existing, index, version)) kept.push(existing)
       else {
         const { unique = false, many = false, version: indexVersion = 1 } = index
-        const replaces = unique && existing?.unique === true && !isEmpty ? (existing.readyTs === undefined ? existing.replaces : existing.id) : undefined
+        const replaces = unique && existing?.unique === true && !isEmpty ? [existing.id, ...existing.replaces] : []
         added.push(new StoredIndex(table, { id: nextId++, name, unique, many, version: indexVersion, tableVersion: version, replaces }))
       }
     }
     const dropped = declared === undefined ? [] : table.indexes.filter(index => !kept.includes(index))
-    const replaced = new Set(added.map(({ replaces }) => replaces))
+    const replaced = new Set(added.flatMap(({ replaces }) => replaces))
     const deleted = dropped.flatMap(idsOf).filter(id => !replaced.has(id))
     for (const index of dropped) this.#removeIndexRows(rows, index)
     for (const id of deleted) rows.put({ is: 'dropped', id })
@@ -250,10 +253,16 @@ export class Catalog {
       for (const index of [...kept, ...added]) index.on = definition.indexes![index.name]!.on as IndexFunction
       table.indexes = declared.map(([name]) => [...kept, ...added].find(index => index.name === name)!)
     }
-    const work: Promise<unknown>[] = [durable]
-    if (table.isMigrating && table.migrate !== undefined) work.push(this.#changes.migrate(table))
-    for (const index of table.indexes) if (index.readyTs === undefined && index.on !== undefined) work.push(this.#changes.build(index))
-    return allDone(work)
+    const { indexes } = table
+    const work = table.isMigrating && table.migrate !== undefined ? this.#changes.migrate(table).then(() => this.#build(indexes)) : this.#build(indexes)
+    return allDone([durable, work])
+  }
+
+  /** Builds those of the indexes that are not ready. */
+  #build(indexes: readonly StoredIndex[]): Promise<void> {
+    // Of those that were dropped meanwhile, the building says so.
+    const unready = indexes.filter(({ readyTs, on, dropped, table }) => readyTs === undefined && (on !== undefined || dropped !== undefined) && !table.isMigrating)
+    return allDone(unready.map(index => this.#changes.build(index)))
   }
 
   /** The version that a declaration gives a table's rows, and the era that ends with it. Throws `TABLE_MISMATCH`. */
@@ -335,7 +344,7 @@ export class Catalog {
 
   /** Rows come in the order of their keys: a table before its indexes, an index before its progress. */
   #take(rows: readonly CatalogRow[], ts: CommitTs): void {
-    const used = new Set(rows.flatMap(row => (row.is === 'table' ? row.id : row.is === 'index' ? [row.id, row.replaces] : [])))
+    const used = new Set(rows.flatMap(row => (row.is === 'table' ? row.id : row.is === 'index' ? [row.id, ...row.replaces] : [])))
     for (const row of rows) {
       if ('id' in row) this.#nextId = Math.max(this.#nextId, row.id + 1)
       if (row.is === 'ids') this.#nextId = Math.max(this.#nextId, row.next)
@@ -395,7 +404,7 @@ function rowOf({ table, id, name, unique, many, version, tableVersion, readyTs, 
 
 /** Under which ids an index has entries. */
 function idsOf({ id, replaces }: StoredIndex): number[] {
-  return replaces === undefined ? [id] : [id, replaces]
+  return [id, ...replaces]
 }
 
 /** Functions are not compared: what an index is, its declaration says. */

@@ -19,6 +19,8 @@ import type { StoredTable } from './stored-table.js'
 export interface ChangesHooks {
   /** An index cannot be built: for duplicates, or for what its function does. */
   indexFailed(index: StoredIndex, error: Error): void
+  /** Every row of the table is of the present version. */
+  migrated(table: StoredTable): void
 }
 
 /** Writes of one step, at most: installing takes about as long as finding them. */
@@ -44,7 +46,7 @@ export class Changes {
     this.#background = new Jobs(parts, true, failed)
   }
 
-  /** Builds an index. Resolves when it is ready, on disk; rejects where it cannot be built. */
+  /** Builds an index of a table whose rows are all of the present version: by what `migrate` gave before it was mended no entry may be made. Resolves when it is ready, on disk; rejects where it cannot be built. */
   build(index: StoredIndex): Promise<void> {
     return this.#awaited.add(index, () => this.#buildStep(index))
   }
@@ -92,10 +94,13 @@ export class Changes {
     const { lo, hi } = tableRange(table.prefix)
     const from = index.builtTo === undefined ? lo : successor(asKey(table.prefix + index.builtTo))
     const last = this.#overRows({ lo: from, hi }, writes, (row, present) => {
+      let sizeBytes = 0
       for (const { stored, value } of index.entriesOf(table.decode(row.value, row.key, row.ts), row.key)) {
         if (index.unique) this.#assertFree(index, row.key, stored, writes.get(stored)?.value ?? this.#parts.store.read(present, stored)?.value)
         writes.set(stored, { value, kind: 'insert' })
+        sizeBytes += stored.length + value.length
       }
+      return sizeBytes
     })
     const label = `build index ${JSON.stringify(index.name)} of table ${JSON.stringify(table.name)}`
     if (last !== undefined) {
@@ -105,16 +110,16 @@ export class Changes {
     }
     writes.set(progressKeyInCatalog(table.name, index.name), { value: undefined, kind: 'delete' })
     const { id, name, unique, many, version, tableVersion, replaces } = index
-    putRow(writes, { is: 'index', table: table.name, id, name, unique, many, version, tableVersion, ready: true, replaces: undefined })
-    if (replaces !== undefined) putRow(writes, { is: 'dropped', id: replaces })
+    putRow(writes, { is: 'index', table: table.name, id, name, unique, many, version, tableVersion, ready: true, replaces: [] })
+    for (const replaced of replaces) putRow(writes, { is: 'dropped', id: replaced })
     return {
       writes,
       label,
       installed: () => {
         index.builtTo = undefined
-        index.replaces = undefined
+        index.replaces = []
         index.readyTs = this.#parts.store.visibleTs
-        if (replaces !== undefined) this.deleteAll(replaces)
+        for (const replaced of replaces) this.deleteAll(replaced)
       },
     }
   }
@@ -140,17 +145,28 @@ export class Changes {
     const last = this.#overRows({ lo: from, hi: tableRange(table.prefix).hi }, rows, row => {
       const value = table.asOfNow(row.value, row.key, row.ts)
       if (value !== row.value) rows.set(row.key, { value, kind: 'put', table })
+      return value.length
     })
     const label = `migrate table ${JSON.stringify(table.name)} to version ${table.version}`
     const writes = new Map([...rows, ...this.#parts.commitPath.entriesFor(rows)])
     if (last !== undefined) return { writes, label, installed: () => passed(successor(last)) }
     putRow(writes, { ...table.row, migrating: false })
-    return { writes, label, installed: () => void (table.isMigrating = false) }
+    return {
+      writes,
+      label,
+      installed: () => {
+        table.isMigrating = false
+        this.#hooks.migrated(table)
+      },
+    }
   }
 
   #deletionStep(id: number, range: KeyRange, passed: (from: Key) => void): Step | undefined {
     const writes = new Map<Key, Write>()
-    const last = this.#overRows(range, writes, row => void writes.set(row.key, { value: undefined, kind: 'delete' }))
+    const last = this.#overRows(range, writes, row => {
+      writes.set(row.key, { value: undefined, kind: 'delete' })
+      return row.key.length
+    })
     const label = 'delete what was dropped'
     if (last !== undefined) return { writes, label, installed: () => passed(successor(last)) }
     const key = droppedKeyInCatalog(id)
@@ -169,8 +185,8 @@ export class Changes {
     }
   }
 
-  /** Calls `visit` with present rows of a range until a step is full; returns the last row's key, or undefined where the range is exhausted. */
-  #overRows(range: KeyRange, writes: ReadonlyMap<Key, Write>, visit: (row: SeenRow, present: Snapshot) => void): Key | undefined {
+  /** Calls `visit` with present rows of a range, which returns the bytes that it writes, until a step is full; returns the last row's key, or undefined where the range is exhausted. */
+  #overRows(range: KeyRange, writes: ReadonlyMap<Key, Write>, visit: (row: SeenRow, present: Snapshot) => number): Key | undefined {
     const { store, environment, limits } = this.#parts
     const untilMs = environment.nowMs() + limits.stepMs * stepShare
     const present = store.epochs.acquire(store.visibleTs, false)
@@ -181,8 +197,7 @@ export class Changes {
         const row = cursor.peek()
         if (row === undefined || row === 'moved') return undefined
         cursor.take()
-        visit(row, present)
-        sizeBytes += row.value.length
+        sizeBytes += row.value.length + visit(row, present)
         const isFull = writes.size >= stepWrites || sizeBytes >= limits.stepSizeBytes || (rows % rowsPerLook === 0 && environment.nowMs() >= untilMs)
         if (isFull) return row.key
       }

@@ -47,6 +47,8 @@ interface Deferred {
 
 /** How long a job that lacks disk space rests before it tries again. */
 const starvedRestMs = 1_000
+/** As long as a timer can be set. */
+const foreverMs = 2 ** 31 - 1
 
 export class Jobs {
   readonly #parts: JobsParts
@@ -55,6 +57,8 @@ export class Jobs {
   readonly #jobs: Job[] = []
   #isRunning = false
   #isStopped = false
+  /** Resting for want of disk space. */
+  #isStarved = false
   #endRest: (() => void) | undefined
 
   /** Of background jobs none keeps the process alive. `failed` is told of what would fail again. */
@@ -67,7 +71,10 @@ export class Jobs {
   /** Begins a job, unless there is one of the same. Resolves when nothing is left to be done, on disk; rejects with what a step throws. Where that is want of disk space, the job goes on when there is space. */
   add(of: unknown, next: NextStep): Promise<void> {
     const same = this.#jobs.find(job => job.of === of && !job.isOver)
-    if (same !== undefined) return same.done.promise
+    if (same !== undefined) {
+      if (this.#isStarved) this.#endRest?.() // nobody may have waited
+      return same.done.promise
+    }
     const job = { of, next, done: deferred(), isOver: false }
     this.#jobs.push(job)
     if (!this.#isRunning) {
@@ -97,7 +104,7 @@ export class Jobs {
   async #takeStep(job: Job): Promise<void> {
     const { store, commitPath, environment, limits } = this.#parts
     try {
-      for (let room = store.room(); room !== undefined; room = store.room()) await room
+      for (let room = store.room(); room !== undefined; room = store.room()) await this.#keepingAlive(room)
       store.assertUsable()
       const startedMs = environment.nowMs()
       const step = commitPath.apart(() => job.next())
@@ -118,8 +125,17 @@ export class Jobs {
       job.done.reject(error)
       if (!isStarved) return
       job.done = deferred()
+      this.#isStarved = true
       await this.#rest(starvedRestMs, true)
+      this.#isStarved = false
     }
+  }
+
+  /** What makes room does not keep the process alive; who waits for it does. */
+  async #keepingAlive(room: Promise<void>): Promise<void> {
+    const letGo = this.#isBackground ? undefined : this.#parts.environment.setTimer(() => {}, foreverMs)
+    await room
+    letGo?.()
   }
 
   #rest(restMs: number, isBackground: boolean): Promise<void> {

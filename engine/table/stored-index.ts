@@ -27,8 +27,8 @@ export interface IndexParts {
   readonly version: number
   /** Of the rows that the function is given. */
   readonly tableVersion: number
-  /** The id of the unique index that it replaces. */
-  readonly replaces: number | undefined
+  /** The ids of unique indexes that it replaces. */
+  readonly replaces: readonly number[]
 }
 
 export class StoredIndex {
@@ -39,7 +39,7 @@ export class StoredIndex {
   readonly version: number
   readonly tableVersion: number
   /** While it is built; see `IndexRow`. */
-  replaces: number | undefined
+  replaces: readonly number[]
   readonly prefix: string
   readonly table: StoredTable
   /** Undefined until a program has declared it in this opening. */

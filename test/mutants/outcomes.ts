@@ -15,7 +15,7 @@ export const outcomes: readonly Mutant[] = [
   mutant('savepoint-conditions-kept', 'a savepoint that fails keeps its conditions', writeSet, 'this.conditions.length = mark.conditions', 'void 0', readCommitted),
   mutant('savepoint-ranges-kept', 'a savepoint that fails keeps the ranges it deleted', writeSet, 'this.deletedRanges.length = mark.deletedRanges', 'void 0', readCommitted),
   mutant('U6-conditions', 'conditions are not evaluated at commit', commit, 'if (view.policy.conditionsAtCommit)', 'if (false)', readCommitted),
-  mutant('U6-own-conditions', 'a condition on a row of its own is evaluated at commit', transaction, 'view.policy.conditionsAtCommit && writes.get(key) === undefined', 'view.policy.conditionsAtCommit', readCommitted),
+  mutant('U6-own-conditions', 'a condition on a row of its own is evaluated at commit', transaction, 'return this.#attempt.writes.get(key) !== undefined', 'return false', readCommitted),
   mutant('U6-delete-range', 'a deleted range is not evaluated at commit', commit, 'view.policy.tracksReads || this.#isUnchanged(range, view)', 'true', readCommitted),
   mutant('U6-delete-range-first-committer', 'at snapshot a deleted range takes rows that others put there', commit, 'view.policy.oneSnapshot && row.ts > view.beganTs', 'false', snapshot),
   mutant('first-committer', 'at snapshot the first committer does not win', 'isolation/policy', 'validate: (candidate, index) => findWriteWrite(candidate.writtenKeys(), index, candidate.snapshotTs)', 'validate: () => undefined', snapshot),
