@@ -98,16 +98,6 @@ export class CommitPath {
     }
   }
 
-  /** What rows change in the indexes of their tables at the present, for those who install without a transaction, within `apart`. Throws as `commit`. */
-  entriesFor(rows: ReadonlyMap<Key, Write>): ReadonlyMap<Key, Write> {
-    const present = this.#store.epochs.acquire(this.#store.visibleTs, false)
-    try {
-      return deriveEntries(rows, present, this.#store, this.tables, seen => seen)
-    } finally {
-      this.#store.epochs.release(present)
-    }
-  }
-
   #assertNotApart(): void {
     if (!this.#apart) return
     throw new UsageError(

@@ -7,7 +7,7 @@
  *   X-4  While a unique index is built anew, the entries of those that it replaces go on saying who has a key: a row that is not built yet keeps its key.
  */
 import { tablePrefix, tablePrefixOf } from './encoding/keys.js'
-import { ConstraintError, UsageError } from './errors.js'
+import { ConstraintError, StorageError, UsageError } from './errors.js'
 import type { Snapshot } from './store/epochs.js'
 import type { SeenVersion, Store } from './store/store.js'
 import type { TablesByPrefix } from './table/catalog.js'
@@ -101,15 +101,16 @@ function entriesAround(rows: ReadonlyMap<Key, Write>, present: Snapshot, store: 
   return { before, after }
 }
 
-/** A row that cannot be migrated is in no index yet, and may be replaced or deleted. */
+/** What a row has in each index. What an index that is not ready refuses has no entry in it, and may be replaced or deleted. */
 function formerEntries(table: StoredTable, value: Uint8Array, rowKey: Key, ts: CommitTs): readonly RowEntry[] {
-  try {
-    return table.entriesOf(value, rowKey, ts)
-  } catch (error) {
-    const isInNone = error instanceof ConstraintError && error.code === 'MIGRATION' && table.indexes.every(({ readyTs }) => readyTs === undefined)
-    if (isInNone) return []
-    throw error
-  }
+  return table.indexes.flatMap(index => {
+    try {
+      return index.entriesOf(table.decode(value, rowKey, ts), rowKey)
+    } catch (error) {
+      if (index.readyTs === undefined && !(error instanceof StorageError)) return []
+      throw error
+    }
+  })
 }
 
 /** the row that had a key in an index which is being replaced, if it still has it. */

@@ -6,12 +6,14 @@ import { decodeKey, encodeKey, tablePrefix } from './encoding/keys.js'
 import { typeOfElement, type KeyElement, type KeyElementType } from './encoding/key-elements.js'
 import { decodeValue } from './encoding/values.js'
 import type { Meaning } from './store/salvage.js'
-import { catalogPrefix, decodeCatalogRow, encodeCatalogRow, tableKeyInCatalog } from './table/catalog-rows.js'
+import { catalogPrefix, decodeCatalogRow, encodeCatalogRow, tableKeyInCatalog, type TableRow } from './table/catalog-rows.js'
 import type { Key } from '../isolation/types.js'
 
 export interface SalvagedEntry {
   readonly name: string
   readonly types: readonly KeyElementType[]
+  /** Its row in the catalog, where that was found. */
+  readonly row?: TableRow
 }
 
 export class SalvagedTables implements Meaning {
@@ -22,6 +24,7 @@ export class SalvagedTables implements Meaning {
   /** Ids of indexes, by the keys of their rows in the catalog. */
   readonly #indexes = new Map<Key, readonly number[]>()
   readonly #progress = new Set<Key>()
+  #highestId = 0
   /** Ids of what was being deleted, likewise. */
   readonly #dropped = new Map<Key, number>()
 
@@ -29,7 +32,9 @@ export class SalvagedTables implements Meaning {
     const { tableId, tuple } = decodeKey(key)
     if (key.startsWith(catalogPrefix)) {
       const row = decodeCatalogRow(key, value)
-      if (row.is === 'table') this.#named.set(row.id, { name: row.name, types: row.key })
+      if ('id' in row) this.#highestId = Math.max(this.#highestId, row.id)
+      if (row.is === 'ids') this.#highestId = Math.max(this.#highestId, row.next - 1)
+      else if (row.is === 'table') this.#named.set(row.id, { name: row.name, types: row.key, row })
       else if (row.is === 'index') this.#indexes.set(key, [row.id, ...row.replaces])
       else if (row.is === 'progress') this.#progress.add(key)
       else if (row.is === 'dropped') this.#dropped.set(key, row.id)
@@ -62,6 +67,9 @@ export class SalvagedTables implements Meaning {
       for (const id of ids) if (!this.#named.has(id)) rows.push(encodeCatalogRow({ is: 'dropped', id }))
     }
     for (const key of this.#progress) rows.push({ key, value: undefined })
+    if (this.#indexes.size > 0) rows.push(encodeCatalogRow({ is: 'ids', next: this.#highestId + 1 }))
+    // Commits that rewrote rows of older versions may be lost, whatever became of the last of them.
+    for (const { row } of this.#named.values()) if (row !== undefined && row.eras.length > 0 && !row.migrating) rows.push(encodeCatalogRow({ ...row, migrating: true }))
     for (const [id, types] of this.#shown) {
       if (this.#named.has(id) || this.#isNoTable(id) || !prefixes.includes(tablePrefix(id))) continue
       const name = this.#freeName(`salvaged-${id}`)

@@ -265,7 +265,7 @@ export class Transaction {
    * Notes a write with its index entries, claims those of unique indexes, and notes the condition that the write will have to meet at commit. Asserts anew: the functions that made value and entries may
    * have done anything.
    */
-  #write<K, In, Out, Bound>({ table, version }: TableCodec<K, In, Out, Bound>, key: Key, value: Uint8Array | undefined, kind: WriteKind, expect?: Condition['expect'] | undefined): void {
+  #write<K, In, Out, Bound>({ table, version }: TableCodec<K, In, Out, Bound>, key: Key, value: Uint8Array | undefined, kind: WriteKind, expect?: Condition['expect']): void {
     const { indexes } = table
     const all = value === undefined || indexes.length === 0 ? undefined : table.entriesOf(value, key, undefined)
     this.#source.assertActive()

@@ -82,6 +82,10 @@ export class Catalog {
    */
   table<K, In, Out, Bound, Indexes extends object>(name: string, definition: Definition, owner: object): Table<K, In, Out, Bound, Indexes> {
     checkDefinition(name, definition)
+    return this.#table(name, copyOf(definition), owner)
+  }
+
+  #table<K, In, Out, Bound, Indexes extends object>(name: string, definition: Definition, owner: object): Table<K, In, Out, Bound, Indexes> {
     this.#parts.store.assertUsable()
     const known = this.#byName.get(name)
     const table = known ?? new StoredTable({ is: 'table', id: this.#nextId, name, key: definition.key, version: definition.version ?? 1, eras: [], migrating: false })
@@ -364,6 +368,17 @@ export class Catalog {
         if (index !== undefined) index.builtTo = row.builtTo
       }
     }
+  }
+}
+
+/** Read once, before anything is looked up: properties may be getters. */
+function copyOf({ key, schema, version, migrate, indexes }: Definition): Definition {
+  return {
+    key,
+    ...(schema && { schema }),
+    ...(version !== undefined && { version }),
+    ...(migrate && { migrate }),
+    ...(indexes && { indexes: Object.fromEntries(Object.entries(indexes).map(([name, index]) => [name, { ...index }])) }),
   }
 }
 

@@ -88,7 +88,7 @@ export class Changes {
 
   #buildStep(index: StoredIndex): Step | undefined {
     const { table } = index
-    if (index.dropped !== undefined) throw new UsageError('TABLE_DROPPED', `Index ${JSON.stringify(index.name)} of table ${JSON.stringify(table.name)} was dropped before it was built.`)
+    if (index.dropped !== undefined) throw index.dropped.cause ?? new UsageError('TABLE_DROPPED', `Index ${JSON.stringify(index.name)} of table ${JSON.stringify(table.name)} was dropped before it was built.`)
     if (index.readyTs !== undefined) return undefined
     const writes = new Map<Key, Write>()
     const { lo, hi } = tableRange(table.prefix)
@@ -141,14 +141,14 @@ export class Changes {
   #migrationStep(table: StoredTable, from: Key, passed: (from: Key) => void): Step | undefined {
     if (table.isDropped) throw new UsageError('TABLE_DROPPED', `Table ${JSON.stringify(table.name)} was dropped before all its rows had been migrated.`)
     if (!table.isMigrating) return undefined
-    const rows = new Map<Key, Write>()
-    const last = this.#overRows({ lo: from, hi: tableRange(table.prefix).hi }, rows, row => {
+    // No index of rows of this version is ready, nor has entries for rows of an older one: the builds come after.
+    const writes = new Map<Key, Write>()
+    const last = this.#overRows({ lo: from, hi: tableRange(table.prefix).hi }, writes, row => {
       const value = table.asOfNow(row.value, row.key, row.ts)
-      if (value !== row.value) rows.set(row.key, { value, kind: 'put', table })
+      if (value !== row.value) writes.set(row.key, { value, kind: 'put', table })
       return value.length
     })
     const label = `migrate table ${JSON.stringify(table.name)} to version ${table.version}`
-    const writes = new Map([...rows, ...this.#parts.commitPath.entriesFor(rows)])
     if (last !== undefined) return { writes, label, installed: () => passed(successor(last)) }
     putRow(writes, { ...table.row, migrating: false })
     return {

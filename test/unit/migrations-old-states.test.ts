@@ -158,7 +158,7 @@ test('a version that is declared at the very moment in which the rewriting for a
   }
 })
 
-test('rows of a table whose indexes are not declared are migrated as they are read, and rewritten when they are declared', async () => {
+test('rows of a table whose indexes are not declared are migrated and rewritten; the indexes wait for their functions', async () => {
   const opened = await openOld()
   const { db, environment, path } = opened
   const indexes = { byTwice: { on: ({ twice }: Two) => twice } }
@@ -172,10 +172,11 @@ test('rows of a table whose indexes are not declared are migrated as they are re
   const again = openTest({ path })
   const plain = twoIn(again.db)
   expect(again.db.range(plain).toArray()).toEqual(rows)
-  const error = await failureOf(() => plain.ready)
+  await plain.ready
+  expect(again.db.tables()).toMatchObject([{ migrating: false, indexes: [{ state: 'building', declared: false }] }])
+  const error = await failureOf(() => again.db.put(plain, 'd', { n: 4, twice: 8 }))
   expect(error).toMatchObject({ code: 'TABLE_MISMATCH' })
   expect(error.message).toContain('"byTwice"')
-  expect(again.db.tables()).toMatchObject([{ migrating: true, indexes: [{ state: 'building', declared: false }] }])
   const t = declare(again.db)
   await t.ready
   expect(again.db.range(t.indexes.byTwice).toArray().map(({ indexKey, key }) => [indexKey, key])).toEqual([[2, 'a'], [4, 'b'], [6, 'c']])
