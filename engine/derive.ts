@@ -33,6 +33,12 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
   const writes = new Map<Key, Write>()
   if (before.length === 0 && after.length === 0) return writes
 
+  /** What is told depends on the holder's row, and on the commit that declared the index. */
+  const refused = (index: StoredIndex, rowKey: Key, holderKey: Key): ConstraintError => {
+    for (const key of [index.catalogKey, holderKey]) saw(store.read(present, key))
+    return violation(index, rowKey, holderKey)
+  }
+
   const had = new Set(before.map(({ own }) => own))
   const claims = new Map<Key, Derived>()
   /** What stays as it is in a unique index that is being built, by its own key: perhaps the entry is not made yet, perhaps another row has it. The build finds rows that share one. */
@@ -44,7 +50,7 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
       continue
     }
     const other = claims.get(stored)
-    if (other !== undefined && other.rowKey !== rowKey) throw had.has(own) ? violation(index, other.rowKey, rowKey) : violation(index, rowKey, other.rowKey)
+    if (other !== undefined && other.rowKey !== rowKey) throw had.has(own) ? refused(index, other.rowKey, rowKey) : refused(index, rowKey, other.rowKey)
     claims.set(stored, entry)
   }
 
@@ -75,11 +81,11 @@ export function deriveEntries(rows: ReadonlyMap<Key, Write>, present: Snapshot, 
   for (const { index, stored, rowKey, value } of claims.values()) {
     if (index.unique) {
       const other = left.get(stored)
-      if (other !== undefined) throw violation(index, rowKey, other.rowKey)
+      if (other !== undefined) throw refused(index, rowKey, other.rowKey)
       const now = saw(store.read(present, stored))
       const entryOf = now?.value === undefined ? undefined : index.rowKeyOf(stored, now.value)
       const holder = entryOf !== undefined && givenUp.get(stored) !== entryOf ? entryOf : formerHolder(index, stored, rows, present, store, saw)
-      if (holder !== undefined && holder !== rowKey) throw violation(index, rowKey, holder)
+      if (holder !== undefined && holder !== rowKey) throw refused(index, rowKey, holder)
     }
     writes.set(stored, { value, kind: 'insert' })
   }
