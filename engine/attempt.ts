@@ -13,6 +13,7 @@ import type { Catalog } from './table/catalog.js'
 import { keyText } from './table/codec.js'
 import type { StoredIndex } from './table/stored-index.js'
 import type { StoredTable } from './table/stored-table.js'
+import type { Deadlines } from './deadlines.js'
 import type { Environment } from './environment.js'
 import type { Guard } from './guard.js'
 import type { Limits } from './limits.js'
@@ -33,6 +34,7 @@ export interface Engine {
   readonly guard: Guard
   readonly transactions: OpenTransactions
   readonly environment: Environment
+  readonly deadlines: Deadlines
   readonly limits: Limits
   readonly durability: Durability
 }

@@ -1,4 +1,5 @@
 /** The two things that end a transaction from outside, its deadline and its signal, over all attempts and all waits. */
+import type { Deadline, Deadlines } from './deadlines.js'
 import type { Cancel, Environment } from './environment.js'
 import { CancelledError, LimitError } from './errors.js'
 
@@ -7,24 +8,32 @@ export interface Interruptible {
   end(error: Error): void
 }
 
-export class Bound {
+export interface BoundParts {
+  readonly environment: Environment
+  readonly deadlines: Deadlines
+}
+
+export class Bound implements Deadline {
   readonly beganMs: number
+  readonly untilMs: number
+  previousArmed: Deadline | undefined = undefined
+  nextArmed: Deadline | undefined = undefined
   readonly #environment: Environment
+  readonly #deadlines: Deadlines
   readonly #timeoutMs: number
-  readonly #untilMs: number
   #signal: AbortSignal | undefined
   readonly #onAbort: (() => void) | undefined
-  #cancelTimer: Cancel | undefined
-  #armed = false
+  #armed: 'no' | 'awaited' | 'background' = 'no'
   #error: LimitError | CancelledError | undefined
   #reject: ((error: Error) => void) | undefined
   #watched: Interruptible | undefined
 
-  constructor(environment: Environment, timeoutMs: number, signal: AbortSignal | undefined) {
+  constructor({ environment, deadlines }: BoundParts, timeoutMs: number, signal: AbortSignal | undefined) {
     this.#environment = environment
+    this.#deadlines = deadlines
     this.#timeoutMs = timeoutMs
     this.beganMs = environment.nowMs()
-    this.#untilMs = this.beganMs + timeoutMs
+    this.untilMs = this.beganMs + timeoutMs
     this.#signal = signal
     this.#onAbort = signal && (() => this.#interrupt(new CancelledError(signal.reason)))
   }
@@ -37,7 +46,7 @@ export class Bound {
   /** Throws `TIMEOUT` or `CANCELLED` where the time is up or the signal aborted. */
   assertWithin(): void {
     if (this.#error === undefined && this.#signal?.aborted) this.#onAbort!()
-    if (this.#error === undefined && this.#environment.nowMs() > this.#untilMs) this.#interrupt(this.#timeout())
+    if (this.#error === undefined && this.#environment.nowMs() > this.untilMs) this.expire()
     if (this.#error !== undefined) throw this.#error
   }
 
@@ -63,10 +72,10 @@ export class Bound {
   }
 
   /** Starts watching clock and signal. A `background` watch does not keep the process alive: nobody waits for it. */
-  arm(background?: 'background'): void {
-    if (this.#armed) return
-    this.#armed = true
-    this.#cancelTimer = this.#environment.setTimer(() => this.#interrupt(this.#timeout()), Math.max(0, this.#untilMs - this.#environment.nowMs()), background)
+  arm(watch: 'awaited' | 'background' = 'awaited'): void {
+    if (this.#armed !== 'no') return
+    this.#armed = watch
+    this.#deadlines[watch].enter(this)
     if (this.#signal === undefined) return
     this.#signal.addEventListener('abort', this.#onAbort!, { once: true })
     if (this.#signal.aborted) this.#onAbort!()
@@ -80,8 +89,14 @@ export class Bound {
   }
 
   release(): void {
-    this.#cancelTimer?.()
+    if (this.#armed !== 'no') this.#deadlines[this.#armed].leave(this)
+    this.#armed = 'no'
     this.ignoreSignal()
+  }
+
+  /** The time is up. */
+  expire(): void {
+    this.#interrupt(this.#timeout())
   }
 
   #interrupt(error: LimitError | CancelledError): void {

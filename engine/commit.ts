@@ -21,7 +21,7 @@ import type { View } from './view.js'
 import type { Condition, Write, WriteSet } from './write-set.js'
 import { ConflictIndex, type Overwrite } from '../isolation/conflict-index.js'
 import type { Conflict } from '../isolation/validate.js'
-import type { CommitTs, Key, KeyRange } from '../isolation/types.js'
+import type { CommitTs, Key, KeyRange, WriteKind } from '../isolation/types.js'
 
 export type Durability = 'durable' | 'relaxed'
 
@@ -37,6 +37,11 @@ export interface Committing {
   doom(conflict: Conflict): ConflictError
   /** The error for a condition that no longer holds at commit. */
   violated(condition: Condition, overwrite: Overwrite): ConstraintError | ConflictError
+}
+
+/** What is written, one write per key. */
+export interface Rows extends Iterable<readonly [Key, Write]> {
+  readonly size: number
 }
 
 export class CommitPath {
@@ -74,15 +79,26 @@ export class CommitPath {
   }
 
   /** Installs writes that need no validation (any more). Throws `DISK_FULL`, having changed nothing. */
-  install(rows: Iterable<readonly [Key, Write]>, { label, durability }: Pick<Committing, 'label' | 'durability'>): CommitTs {
+  install(rows: Rows, { label, durability }: Pick<Committing, 'label' | 'durability'>): CommitTs {
     this.#assertNotApart()
-    const entries = [...rows]
-    const writes: LogWrite[] = entries.map(([key, { value }]) => ({ key, value }))
-    checkTransactionSize(writes.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0), writes.length, this.#limits)
+    const { size } = rows
+    const keys: Key[] = []
+    const kinds: WriteKind[] = []
+    const writes: LogWrite[] = []
+    // These live on, and a list that grew by pushing would keep the room it grew into.
+    keys.length = kinds.length = writes.length = size
+    let at = 0
+    let sizeBytes = 0
+    for (const [key, { value, kind }] of rows) {
+      keys[at] = key
+      kinds[at] = kind
+      writes[at++] = { key, value }
+      sizeBytes += key.length + (value?.length ?? 0)
+    }
+    checkTransactionSize(sizeBytes, size, this.#limits)
     this.#store.reserve(writes)
     const ts = this.#store.install(writes, durability)
-    // Lists that are mapped are as long as they must be; these live on, and one that grew by pushing would keep the room it grew into.
-    this.index.add({ ts, label, keys: entries.map(([key]) => key), kinds: entries.map(([, { kind }]) => kind) })
+    this.index.add({ ts, label, keys, kinds })
     this.trimIndex()
     return ts
   }
@@ -176,7 +192,7 @@ export class CommitPath {
   }
 
   /** The write set as it must be installed on the present: conditions hold, deleted ranges are expanded, index entries follow. */
-  #evaluate(transaction: Committing): Iterable<readonly [Key, Write]> {
+  #evaluate(transaction: Committing): Rows {
     const { view, writes } = transaction
     let hasIndexes = false
     for (const [table, version] of writes.tables) {

@@ -28,6 +28,11 @@ export interface Limits {
    * last one recovered, so that a timestamp which somebody saw is never given twice.
    */
   readonly unsyncedCommits: number
+  /**
+   * A commit that nobody shares a sync with is synced on the spot where syncs have lately taken less than this: handing it to another thread and back costs as much as such a sync. It bounds how
+   * long the event loop stands still for that.
+   */
+  readonly loneSyncMs: number
   /** A log segment is closed and a new one begun at this size. */
   readonly segmentSizeBytes: number
   /** Log space is reserved in pieces of this size. */
@@ -67,10 +72,11 @@ export const defaultLimits: Limits = {
   readSetPoints: 200_000,
   readSetRanges: 500_000,
   openTransactions: 100_000,
-  windowCheckpointSizeBytes: 32 * MB,
-  windowSizeBytes: 64 * MB,
+  windowCheckpointSizeBytes: 64 * MB,
+  windowSizeBytes: 128 * MB,
   conflictIndexWrites: 500_000,
   unsyncedCommits: 1_000_000,
+  loneSyncMs: 0.5,
   segmentSizeBytes: 64 * MB,
   logReserveSizeBytes: 1 * MB,
   logCheckpointSizeBytes: 128 * MB,

@@ -8,6 +8,7 @@ import { channel } from 'node:diagnostics_channel'
 import type { Engine } from './attempt.js'
 import { CommitPath, type Durability } from './commit.js'
 import { Database } from './database.js'
+import { Deadlines } from './deadlines.js'
 import { systemEnvironment, type Environment, type Files } from './environment.js'
 import { StorageError, UsageError } from './errors.js'
 import { Guard, type GuardMode } from './guard.js'
@@ -93,7 +94,7 @@ function composeEngine(store: Store, { durability = 'durable', guard = 'sync' }:
     const commitPath = new CommitPath(store, tables, limits, environment)
     const catalog = new Catalog({ store, commitPath, tables, environment, limits })
     store.nameRows(catalog.nameRow)
-    return { store, commitPath, catalog, guard: new Guard(guard), transactions: new OpenTransactions(limits), environment, limits, durability }
+    return { store, commitPath, catalog, guard: new Guard(guard), transactions: new OpenTransactions(limits), environment, deadlines: new Deadlines(environment), limits, durability }
   } catch (error) {
     store.abandon()
     throw error

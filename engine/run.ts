@@ -19,7 +19,7 @@ const pauseMaxMs = 64
 export async function run<T>(engine: Engine, body: Body<T | PromiseLike<T>>, settings: Settings): Promise<T> {
   const { store, environment } = engine
   engine.transactions.enter()
-  const bound = new Bound(environment, settings.timeoutMs, settings.signal)
+  const bound = new Bound(engine, settings.timeoutMs, settings.signal)
   try {
     for (let number = 1; ; number++) {
       bound.assertWithin()
@@ -60,7 +60,7 @@ export function runSync<T>(engine: Engine, body: Body<T>, settings: Settings): T
 
 function attemptsSync<T>(engine: Engine, body: Body<T>, settings: Settings): T {
   const { store, environment } = engine
-  const bound = new Bound(environment, settings.timeoutMs, settings.signal)
+  const bound = new Bound(engine, settings.timeoutMs, settings.signal)
   for (let number = 1; ; number++) {
     bound.assertWithin()
     store.assertUsable()
@@ -163,7 +163,7 @@ export class ManualTransaction extends Transaction {
 }
 
 export function beginManual(engine: Engine, settings: Settings): ManualTransaction {
-  const bound = new Bound(engine.environment, settings.timeoutMs, settings.signal)
+  const bound = new Bound(engine, settings.timeoutMs, settings.signal)
   bound.assertWithin()
   engine.transactions.enter()
   try {

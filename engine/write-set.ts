@@ -55,7 +55,7 @@ export class WriteSet {
   #undo: { key: Key; before: Write | undefined }[] | undefined
   #sorted: SortedMap<Write> | undefined
   /** For which indexes of a table every row written has its entries. */
-  readonly #indexesOf = new Map<StoredTable, readonly StoredIndex[]>()
+  #indexesOf: Map<StoredTable, readonly StoredIndex[]> | undefined
   /** The index entries of the rows written, each with its row's value. */
   #entries: SortedMap<Write> | undefined
   /** Unique index keys claimed, with how many rows claim each. */
@@ -110,7 +110,7 @@ export class WriteSet {
     const { table } = write
     if (table === undefined) return
     this.#note(table)
-    if (write.value !== undefined && write.entries?.indexes !== table.indexes) this.#indexesOf.delete(table)
+    if (write.value !== undefined && write.entries?.indexes !== table.indexes) this.#indexesOf?.delete(table)
   }
 
   /** Notes a range deleted as such. */
@@ -131,7 +131,7 @@ export class WriteSet {
    * after a row was written say of it.
    */
   sortedEntries(table: StoredTable): SortedMap<Write> | undefined {
-    if (this.tables.has(table) && this.#indexesOf.get(table) !== table.indexes) this.#deriveAnew(table)
+    if (this.tables.has(table) && this.#indexesOf?.get(table) !== table.indexes) this.#deriveAnew(table)
     return this.#entries?.clone()
   }
 
@@ -146,6 +146,7 @@ export class WriteSet {
       this.#entryCount += entriesOf(after).length - entriesOf(before).length
       this.#replace(key, before, after)
     }
+    this.#indexesOf ??= new Map()
     this.#indexesOf.set(table, indexes)
   }
 
@@ -193,7 +194,7 @@ export class WriteSet {
       this.#entryCount += (before === undefined ? 0 : entriesOf(before).length) - entriesOf(write).length
       this.#replace(key, write, before)
     }
-    this.#indexesOf.clear()
+    this.#indexesOf?.clear()
     for (const table of [...this.tables.keys()].slice(mark.tables)) this.tables.delete(table)
     this.conditions.length = mark.conditions
     this.deletedRanges.length = mark.deletedRanges

@@ -8,7 +8,7 @@
  * Points are answered by one Map from key to newest stamp. Ranges are answered by time-sliced sorted runs, newest first, built only when somebody
  * who lags asks (a transaction that lags a few commits reads them as they stand), and merged so that their number stays logarithmic.
  */
-import { asTs, noTs, type CommitTs, type Key, type KeyRange, type WriteKind } from './types.js'
+import { asTs, lowerBound, noTs, type CommitTs, type Key, type KeyRange, type WriteKind } from './types.js'
 
 export interface CommittedWrites {
   readonly ts: CommitTs
@@ -174,17 +174,6 @@ export class ConflictIndex {
     const commit = this.#history[this.#firstAfter(asTs(commitTs - 1))]!
     return { key, commitTs, write: commit.kinds[commit.keys.indexOf(key)]!, label: commit.label }
   }
-}
-
-function lowerBound(keys: readonly Key[], key: Key): number {
-  let lo = 0
-  let hi = keys.length
-  while (lo < hi) {
-    const middle = (lo + hi) >>> 1
-    if (keys[middle]! < key) lo = middle + 1
-    else hi = middle
-  }
-  return lo
 }
 
 function sortRun(commits: readonly CommittedWrites[]): Run {

@@ -1,6 +1,5 @@
 /**
- * The words every layer shares: encoded keys, timestamps, levels. No imports, no behaviour beyond the casts that
- * give plain values their brand.
+ * The words every layer shares: encoded keys and their order, timestamps, levels. No imports.
  */
 
 declare const brand: unique symbol
@@ -41,3 +40,15 @@ export const noTs: CommitTs = asTs(0)
 
 /** The least key greater than `key`: no key lies between them, for no byte is less than 0. */
 export const successor = (key: Key): Key => asKey(`${key}\0`)
+
+/** Where `key` stands in a sorted list, or would: how many of the list are less. */
+export function lowerBound(sorted: readonly Key[], key: Key): number {
+  let lo = 0
+  let hi = sorted.length
+  while (lo < hi) {
+    const middle = (lo + hi) >>> 1
+    if (sorted[middle]! < key) lo = middle + 1
+    else hi = middle
+  }
+  return lo
+}

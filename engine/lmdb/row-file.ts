@@ -14,6 +14,7 @@ import { bytesToKey, keyHex, keyToBytes } from '../encoding/keys.js'
 import type { Files } from '../environment.js'
 import { StorageError } from '../errors.js'
 import { rehearseOpening } from './rehearsal.js'
+import { TableEnds } from './table-ends.js'
 import { decodeSummary, prefixOfSummary, Summaries, summaryRange, type Summary } from './summaries.js'
 import { asKey, noTs, type CommitTs, type Key, type KeyRange } from '../../isolation/types.js'
 
@@ -111,6 +112,7 @@ export class RowFile {
     const db = this.#db
     const summaries = this.#readSummaries()
     this.#summaries = summaries
+    const ends = new TableEnds(range => this.#lastKeyIn(range))
     const checksumOf = (key: Key): number | undefined => {
       const bytes = db.getBinaryFast(key) // as this transaction has it
       return bytes && rowChecksum(bytes, db.lastSize)
@@ -118,7 +120,8 @@ export class RowFile {
     this.#batch = {
       put: (key, ts, value) => {
         const row = encodeRow(key, ts, value)
-        summaries.replace(key, checksumOf(key), rowChecksum(row))
+        const isLast = ends.passes(key)
+        summaries.replace(key, isLast ? undefined : checksumOf(key), rowChecksum(row))
         void db.put(key, row as Buffer)
       },
       remove: key => {
@@ -133,6 +136,11 @@ export class RowFile {
         void db.put(metadataKey, encodeRow(metadataKey, appliedTs, value) as Buffer)
       },
     }
+  }
+
+  #lastKeyIn({ lo, hi }: KeyRange): Key | undefined {
+    for (const key of this.#db.getKeys({ start: hi, end: lo, reverse: true, limit: 1 })) if (key >= lo && key < hi) return key
+    return undefined
   }
 
   /** Where they cannot be read, the file is closed: nobody else has it yet. */

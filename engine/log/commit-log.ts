@@ -5,7 +5,8 @@
  *               memory             page cache                            disk
  *
  * Flow: a durable commit, or somebody waiting, asks for a flush. While a sync runs commits collect in the pending batch, which is
- * flushed when that sync ends. Writing is synchronous and in order; only the sync is asynchronous. `flushSync` does both at once.
+ * flushed when that sync ends. Writing is synchronous and in order; only the sync is asynchronous. `flushSync` does both at once,
+ * and so does a flush of one commit alone, where syncs are quick.
  *
  * Invariants:
  * - L-1 Commits are appended in ascending timestamp order, and written in that order.
@@ -29,7 +30,7 @@ import { codeOf, removeFile, segmentPath, syncDirectory } from './files.js'
 import { Segment } from './segment.js'
 import type { SegmentPlace } from './segment.js'
 
-export type LogLimits = Pick<Limits, 'segmentSizeBytes' | 'logReserveSizeBytes' | 'relaxedSyncMs' | 'unsyncedCommits'>
+export type LogLimits = Pick<Limits, 'segmentSizeBytes' | 'logReserveSizeBytes' | 'relaxedSyncMs' | 'unsyncedCommits' | 'loneSyncMs'>
 
 /** What the log tells its owner, synchronously. */
 export interface LogEvents {
@@ -49,6 +50,9 @@ export interface CommitLogStart {
   /** The first timestamp that may be given; all commits below are durable. */
   readonly nextTs: CommitTs
 }
+
+/** A sync counts this much in the mean of the latest ones, which is unknown at first. */
+const syncShare = 1 / 8
 
 interface OldSegment {
   readonly number: number
@@ -70,6 +74,8 @@ export class CommitLog {
   /** Written, not known to be synced; in order. */
   #written: Batch[] = []
   #syncing = false
+  /** What a sync has lately taken. */
+  #syncMs = Infinity
   #afterSync: (() => void) | undefined
   #scheduled: 'no' | 'timer' | 'flush' = 'no'
   #cancel: Cancel = () => {}
@@ -257,13 +263,30 @@ export class CommitLog {
     if (this.#syncing || this.#failure || this.#pending.count === 0) return
     try {
       this.#rotateIfDue()
+      const isLone = this.#pending.count === 1
       this.#writePending()
       const ts = this.#writtenTs
-      this.#active.sync(error => this.#synced(error, ts))
+      const startedMs = this.#environment.nowMs()
+      if (isLone && this.#syncMs < this.#limits.loneSyncMs) {
+        this.#active.syncNow()
+        this.#noteSync(startedMs)
+        this.#advance(ts)
+        return
+      }
+      this.#active.sync(error => {
+        this.#noteSync(startedMs)
+        this.#synced(error, ts)
+      })
       this.#syncing = true
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  #noteSync(startedMs: number): void {
+    const tookMs = this.#environment.nowMs() - startedMs
+    if (tookMs <= 0) return // a clock that stands still
+    this.#syncMs = this.#syncMs === Infinity ? tookMs : this.#syncMs + (tookMs - this.#syncMs) * syncShare
   }
 
   #synced(error: Error | null, ts: CommitTs): void {

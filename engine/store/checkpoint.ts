@@ -14,7 +14,7 @@ import type { Environment } from '../environment.js'
 import { StorageError } from '../errors.js'
 import type { Limits } from '../limits.js'
 import type { RowBatch, RowFile } from '../lmdb/row-file.js'
-import { asKey, successor, type CommitTs, type Key } from '../../isolation/types.js'
+import type { CommitTs, Key } from '../../isolation/types.js'
 import type { Epochs } from './epochs.js'
 import { versionIn } from './window.js'
 
@@ -50,8 +50,9 @@ export interface CheckpointParts {
 
 interface Run {
   readonly target: CommitTs
-  /** Keys before this one are written. */
-  from: Key
+  /** The window's keys when it began, in order, and how many of them are written. */
+  readonly keys: readonly Key[]
+  written: number
   stepping: boolean
   /** Free space without which no step is possible. */
   neededBytes: number
@@ -89,7 +90,7 @@ export class Checkpointer {
     return false
   }
 
-  /** Begins a checkpoint of everything up to `target` unless one is under way. `urgent` steps do not rest. */
+  /** Begins a checkpoint of everything up to `target`, the newest commit, unless one is under way. `urgent` steps do not rest. */
   request(target: CommitTs, urgent: boolean): void {
     this.#urgent ||= urgent
     if (this.#running !== undefined || this.#stopped || target <= this.#parts.epochs.appliedTs) return
@@ -101,7 +102,7 @@ export class Checkpointer {
   }
 
   /**
-   * Runs a checkpoint of everything up to `target`, which is durable, to its end before it returns; one that was under way is finished first. Throws `DISK_FULL`; it then goes on
+   * Runs a checkpoint of everything up to `target`, the newest commit and durable, to its end before it returns; one that was under way is finished first. Throws `DISK_FULL`; it then goes on
    * by itself when there is space.
    */
   runSync(target: CommitTs): void {
@@ -120,8 +121,9 @@ export class Checkpointer {
   }
 
   #begin(target: CommitTs): Run {
-    this.#parts.epochs.live.enter(target)
-    this.#running = { target, from: asKey(''), stepping: false, neededBytes: freeSpaceMinBytes }
+    const { live, window } = this.#parts.epochs
+    live.enter(target)
+    this.#running = { target, keys: window.freeze(target), written: 0, stepping: false, neededBytes: freeSpaceMinBytes }
     return this.#running
   }
 
@@ -205,16 +207,15 @@ export class Checkpointer {
     return progress
   }
 
-  /** Writes versions of keys from `running.from` on until the step is full, or would dirty more than `spaceBytes` (K-5). */
+  /** Writes versions of the keys that are not written yet until the step is full, or would dirty more than `spaceBytes` (K-5). */
   #fill(batch: RowBatch, running: Run, spaceBytes: number): Progress {
     const { epochs, environment, limits, incarnation } = this.#parts
     const untilMs = environment.nowMs() + limits.stepMs
     let sizeBytes = 0
     let dirtyBytes = 0
     running.neededBytes = freeSpaceMinBytes
-    for (let keys = 1; ; keys++) {
-      const key = epochs.window.keyFrom(running.from)
-      if (key === undefined) break
+    for (let keys = 1; running.written < running.keys.length; keys++) {
+      const key = running.keys[running.written]!
       const version = versionIn(epochs.window.newest(key), epochs.appliedTs, running.target)
       if (version !== undefined) {
         const rowSizeBytes = key.length + (version.value?.length ?? 0)
@@ -228,7 +229,7 @@ export class Checkpointer {
         else batch.put(key, version.ts, version.value)
         sizeBytes += rowSizeBytes
       }
-      running.from = successor(key)
+      running.written++
       if (sizeBytes >= limits.stepSizeBytes || (keys % keysPerLook === 0 && environment.nowMs() >= untilMs)) return 'more'
     }
     batch.setMetadata({ appliedTs: running.target, incarnation })

@@ -161,7 +161,8 @@ export class Epochs {
       this.#commits[this.#next++] = dealtWith
       if (this.#older.some(({ appliedTs, newestTs }) => appliedTs < commit.ts && commit.ts <= newestTs)) {
         this.#retained.push(commit)
-        budget--
+        this.window.keep(commit)
+        budget -= commit.versions.length
         continue
       }
       for (const version of commit.versions) this.window.remove(version)
@@ -172,7 +173,9 @@ export class Epochs {
       this.#next = 0
     }
     const next = this.#commits[this.#next]
-    return next !== undefined && next.ts <= this.#current.appliedTs
+    if (next !== undefined && next.ts <= this.#current.appliedTs) return true
+    this.window.trimmed(this.#current.appliedTs, this.#retained.length === 0)
+    return false
   }
 
   /** Releases every root. No snapshot may be read afterwards. */

@@ -6,13 +6,13 @@
  *   W-3  A version may leave early when its successor is durable and nobody reads at a timestamp between the two: every later snapshot and every later
  *        checkpoint target is at or above the durable timestamp, so it will meet the successor first. This keeps the chain of a hot row short: about as
  *        long as the commits to it that wait for the disk. A version is looked at when it has become durable, in the order of commits.
- *
- * Keys in order stand in a B+ tree, entered once per key.
+ *   W-4  When a checkpoint begins the keys of that moment are frozen (`KeyOrder`), and dropped when the window has been trimmed behind it. So a key that has a version from before and gets another
+ *        is entered anew, and one whose version old snapshots need beyond that is kept.
  */
 import type { LogWrite } from '../encoding/records.js'
-import { asKey, noTs, type CommitTs, type Key } from '../../isolation/types.js'
+import { asKey, noTs, successor, type CommitTs, type Key } from '../../isolation/types.js'
+import { KeyOrder } from './key-order.js'
 import type { LiveSnapshots } from './live-snapshots.js'
-import { sortedMap } from './sorted-map.js'
 import { ValueSlab } from './value-slab.js'
 
 export interface Version {
@@ -44,7 +44,7 @@ const dealtWith: Version = { key: asKey(''), ts: noTs, value: undefined, older: 
 
 export class Window {
   readonly #heads = new Map<Key, Version>()
-  readonly #sorted = sortedMap<undefined>()
+  readonly #order = new KeyOrder()
   readonly #live: LiveSnapshots
   readonly #values = new ValueSlab()
   /** Versions that have replaced others and are not known to be durable, in commit order, from `#nextUndurable` on. */
@@ -52,6 +52,8 @@ export class Window {
   #nextUndurable = 0
   #sizeBytes = 0
   #entered = 0
+  /** Keys whose newest version is not later than this are entered once more with the next one (W-4). */
+  #frozenTs: CommitTs = noTs
 
   constructor(live: LiveSnapshots) {
     this.#live = live
@@ -77,12 +79,33 @@ export class Window {
 
   /** The least key that is at least `key`. */
   keyFrom(key: Key): Key | undefined {
-    return this.#sorted.getPairOrNextHigher(key)?.[0]
+    let found = this.#order.from(key)
+    while (found !== undefined && !this.#heads.has(found)) found = this.#order.from(successor(found))
+    return found
   }
 
   /** The greatest key less than `key`. */
   keyBefore(key: Key): Key | undefined {
-    return this.#sorted.nextLowerKey(key)
+    let found = this.#order.before(key)
+    while (found !== undefined && !this.#heads.has(found)) found = this.#order.before(found)
+    return found
+  }
+
+  /** The keys that have a version now, and perhaps others, in order: for a checkpoint of everything up to `ts`, the newest commit. */
+  freeze(ts: CommitTs): readonly Key[] {
+    this.#frozenTs = ts
+    return this.#order.freeze(this.#heads)
+  }
+
+  /** Every version up to `ts` has left but for those of kept commits; `keepsNone` where there are none of these. */
+  trimmed(ts: CommitTs, keepsNone: boolean): void {
+    if (ts >= this.#frozenTs) this.#order.dropFrozen()
+    if (keepsNone) this.#order.dropKept()
+  }
+
+  /** The commit's versions stay beyond the trimming, for old snapshots. */
+  keep({ versions }: WindowCommit): void {
+    for (const version of versions) if (!version.gone) this.#order.keep(version.key)
   }
 
   /** Makes a commit's writes, one per key, the newest versions of their keys. Cannot fail. `durableTs` as of now, for W-3. */
@@ -94,9 +117,10 @@ export class Window {
       const version: Version = { key, ts, value, older, newer: undefined, gone: false }
       this.#heads.set(key, version)
       if (older === undefined) {
-        this.#sorted.set(key, undefined)
+        this.#order.enter(key)
         this.#entered++
       } else {
+        if (older.ts <= this.#frozenTs) this.#order.enter(key)
         older.newer = version
         this.#undurable.push(version)
       }
@@ -113,10 +137,7 @@ export class Window {
     if (version.gone) return
     if (version.newer === undefined) {
       if (version.older !== undefined) this.#heads.set(version.key, version.older)
-      else {
-        this.#heads.delete(version.key)
-        this.#sorted.delete(version.key)
-      }
+      else this.#heads.delete(version.key)
     }
     this.#unlink(version)
   }

@@ -17,7 +17,7 @@ import {
 import { asKey, asTs, type CommitTs } from '../../isolation/types.js'
 import { seededRandom, type SimulatedFiles } from './simulated-files.js'
 
-export const smallLimits: LogLimits = { segmentSizeBytes: 4_096, logReserveSizeBytes: 1_024, relaxedSyncMs: 5, unsyncedCommits: 1_000 }
+export const smallLimits: LogLimits = { segmentSizeBytes: 4_096, logReserveSizeBytes: 1_024, relaxedSyncMs: 5, unsyncedCommits: 1_000, loneSyncMs: 0 }
 
 export interface OpenedLog {
   readonly log: CommitLog

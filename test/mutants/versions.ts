@@ -28,14 +28,16 @@ export const versions: readonly Mutant[] = [
   mutant('E-4-closed-root-read', 'a snapshot whose root was given up reads on through the newest', epochs, 'if (this.epoch.closed)', 'if (false)'),
   mutant('W-3-live', 'a version leaves the window though somebody reads at it', window, 'if (this.#live.someIn(older.ts, newer.ts))', 'if (false)'),
   mutant('W-3-durable', 'a version leaves the window before its successor is durable', window, 'if (version === undefined || version.ts > durableTs)', 'if (version === undefined)'),
+  mutant('W-4-not-anew', 'a range misses a row that is written again during a checkpoint', window, 'if (older.ts <= this.#frozenTs)', 'if (false)'),
+  mutant('W-4-not-kept', 'a range at an old snapshot misses a row behind which the window was trimmed', epochs, 'this.window.keep(commit);', ''),
   mutant('K-1-head', 'a checkpoint writes the head of each chain', checkpoint, 'versionIn(epochs.window.newest(key), epochs.appliedTs, running.target)', 'epochs.window.newest(key)'),
-  mutant('K-2-early', 'each step of a checkpoint says that all of it is applied', checkpoint, 'running.from = successor(key);', 'batch.setMetadata({ appliedTs: running.target, incarnation }); running.from = successor(key);'),
+  mutant('K-2-early', 'each step of a checkpoint says that all of it is applied', checkpoint, 'running.written++;', 'batch.setMetadata({ appliedTs: running.target, incarnation }); running.written++;'),
   {
     name: 'K-3-target-not-live',
     broken: 'the target of a checkpoint is no live snapshot',
     file: checkpoint,
     patches: [
-      ['this.#parts.epochs.live.enter(target)', 'void 0'],
+      ['live.enter(target)', 'void 0'],
       ['this.#parts.epochs.live.leave(this.#running.target)', 'void 0'],
     ],
     caughtBy: { test: 'test/unit/store.test.ts', because: 'only who reads the new root alone can tell: every later snapshot meets a newer version of the row in the window first' },

@@ -143,7 +143,7 @@ function openStage(path: string, limits: Partial<Limits>, chance: Chance, isInde
   const install = commitPath.install.bind(commitPath)
   commitPath.install = (rows, meta) => {
     const writes = [...rows]
-    const ts = install(writes, meta)
+    const ts = install(rows, meta)
     const { deleted, isOwn, catalog } = sorted(writes)
     const isMigration = meta.label?.startsWith('migrate table') === true
     commits.push({ ts, label: meta.label, deleted, ...((isOwn || isMigration) && !running.has(meta.label ?? '') && { isOwn: true }) })
@@ -209,6 +209,7 @@ function smallLimits(chance: Chance): Partial<Limits> {
     checkpointAgeMs: chance.of([5, 50, 500]),
     logCheckpointSizeBytes: chance.of([500, 100_000]),
     segmentSizeBytes: chance.of([300, 2_000, 100_000]),
+    loneSyncMs: chance.of([0, 2, Infinity]),
     logReserveSizeBytes: 1_024,
     conflictIndexWrites: chance.of([0, 2, 4, 20, 1_000]),
     snapshotAgeMs: chance.of([0, 20, 100_000]),

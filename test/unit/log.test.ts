@@ -152,6 +152,44 @@ describe('group commit', () => {
     await log.close(true)
   })
 
+  test('a commit that is alone is synced on the spot where syncs are quick, and so are its successors; several share an asynchronous sync', async () => {
+    const disk = new SimulatedFiles()
+    const { log, durable } = open(disk, 0, { limits: { ...roomy, loneSyncMs: Infinity } })
+    const syncs = (name: string): number => disk.calls.filter(call => call.name === name).length
+    const [atBirth, atBirthSync] = [syncs('fdatasync'), syncs('fdatasyncSync')]
+    addAll(log, 1, 1)
+    await expect.poll(() => durable).toEqual([1])
+    expect([syncs('fdatasync') - atBirth, syncs('fdatasyncSync') - atBirthSync], 'nobody knows yet how long a sync takes').toEqual([1, 0])
+    addAll(log, 2, 2)
+    await turns()
+    addAll(log, 3, 3)
+    const third = log.whenDurable(asTs(3))
+    await turns()
+    await third
+    expect(durable).toEqual([1, 2, 3])
+    expect([syncs('fdatasync') - atBirth, syncs('fdatasyncSync') - atBirthSync]).toEqual([1, 2])
+    addAll(log, 4, 5)
+    await expect.poll(() => durable).toEqual([1, 2, 3, 5])
+    expect([syncs('fdatasync') - atBirth, syncs('fdatasyncSync') - atBirthSync]).toEqual([2, 2])
+    expect(recordsOf(disk).map(record => [record.firstTs, record.lastTs])).toEqual([[1, 1], [2, 2], [3, 3], [4, 5]])
+    await log.close(true)
+  })
+
+  test('a commit that is alone is in doubt when its sync fails on the spot, and nothing is tried again', async () => {
+    const disk = new SimulatedFiles()
+    const { log, durable, failures } = open(disk, 0, { limits: { ...roomy, loneSyncMs: Infinity } })
+    addAll(log, 1, 1)
+    await expect.poll(() => durable).toEqual([1])
+    disk.onCall = call => {
+      if (call.name === 'fdatasyncSync') throw ioError('EIO')
+    }
+    addAll(log, 2, 2)
+    await expect(log.whenDurable(asTs(2))).rejects.toMatchObject({ code: 'COMMIT_UNKNOWN' })
+    expect([durable, failures.length]).toEqual([[1], 1])
+    expect(() => addAll(log, 3, 3)).toThrow(expect.objectContaining({ code: 'POISONED' }))
+    await log.close(true)
+  })
+
   test('a relaxed commit is synced soon without being asked for, and at once when somebody waits', async () => {
     const disk = new SimulatedFiles()
     const { log } = open(disk, 0, { limits: { ...smallLimits, relaxedSyncMs: 30 } })

@@ -5,12 +5,13 @@
 import { describe, expect, test } from 'vitest'
 import { Checkpointer, type CheckpointParts } from '../../engine/store/checkpoint.js'
 import { Epochs, type Snapshot } from '../../engine/store/epochs.js'
+import { KeyOrder } from '../../engine/store/key-order.js'
 import { LiveSnapshots } from '../../engine/store/live-snapshots.js'
 import { SnapshotCursor } from '../../engine/store/snapshot-cursor.js'
 import { versionIn, Window } from '../../engine/store/window.js'
 import { defaultLimits } from '../../engine/limits.js'
 import type { Root, RowBatch, RowFile, StoredRow } from '../../engine/lmdb/row-file.js'
-import { asKey, asTs, type CommitTs, type Key, type KeyRange } from '../../isolation/types.js'
+import { asKey, asTs, successor, type CommitTs, type Key, type KeyRange } from '../../isolation/types.js'
 import { seededRandom } from '../crash/simulated-files.js'
 import { turns } from '../support/databases.js'
 import { testEnvironment } from '../support/test-environment.js'
@@ -350,6 +351,52 @@ describe('the window', () => {
       expect(version!.gone).toBe(true)
     }
     expect([window.keyCount, window.sizeBytes, window.keyFrom(asKey('')), window.keyBefore(asKey('~'))]).toEqual([0, 0, undefined, undefined])
+  })
+})
+
+describe('the order of the window', () => {
+  const key = (name: string) => asKey(name)
+  const there = (...names: string[]) => new Map(names.map(name => [key(name), undefined]))
+  const forwards = (order: KeyOrder): string[] => {
+    const found: string[] = []
+    for (let next = order.from(key('')); next !== undefined; next = order.from(successor(next))) found.push(next)
+    return found
+  }
+  const backwards = (order: KeyOrder): string[] => {
+    const found: string[] = []
+    for (let next = order.before(key('~')); next !== undefined; next = order.before(next)) found.unshift(next)
+    return found
+  }
+
+  test('is one, whatever part a key stands in, and each key is met once', () => {
+    const order = new KeyOrder()
+    for (const name of ['d', 'a', 'c']) order.enter(key(name))
+    expect(order.freeze(there('a', 'c', 'd'))).toEqual(['a', 'c', 'd'])
+    for (const name of ['b', 'c', 'e']) order.enter(key(name))
+    for (const name of ['a', 'f']) order.keep(key(name))
+    expect(forwards(order)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
+    expect(backwards(order)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
+  })
+
+  test('loses what was frozen as a whole, and nothing that was entered again or is kept', () => {
+    const order = new KeyOrder()
+    for (const name of ['a', 'b', 'c', 'd']) order.enter(key(name))
+    order.freeze(there('a', 'b', 'c', 'd'))
+    order.enter(key('b'))
+    order.keep(key('c'))
+    order.dropFrozen()
+    expect(forwards(order)).toEqual(['b', 'c'])
+    order.dropKept()
+    expect([forwards(order), backwards(order)]).toEqual([['b'], ['b']])
+  })
+
+  test('frozen again before it was dropped, has what is still there', () => {
+    const order = new KeyOrder()
+    for (const name of ['a', 'b', 'c']) order.enter(key(name))
+    order.freeze(there('a', 'b', 'c'))
+    order.enter(key('d'))
+    expect(order.freeze(there('b', 'd'))).toEqual(['b', 'd'])
+    expect(forwards(order)).toEqual(['b', 'd'])
   })
 })
 
