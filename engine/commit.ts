@@ -82,11 +82,12 @@ export class CommitPath {
   install(rows: Rows, { label, durability }: Pick<Committing, 'label' | 'durability'>): CommitTs {
     this.#assertNotApart()
     const { size } = rows
-    const keys: Key[] = []
-    const kinds: WriteKind[] = []
-    const writes: LogWrite[] = []
     // These live on, and a list that grew by pushing would keep the room it grew into.
-    keys.length = kinds.length = writes.length = size
+    /* oxlint-disable unicorn/no-new-array */
+    const keys = new Array<Key>(size)
+    const kinds = new Array<WriteKind>(size)
+    const writes = new Array<LogWrite>(size)
+    /* oxlint-enable unicorn/no-new-array */
     let at = 0
     let sizeBytes = 0
     for (const [key, { value, kind }] of rows) {

@@ -83,7 +83,7 @@ export const defaultLimits: Limits = {
   logSizeBytes: 512 * MB,
   checkpointAgeMs: 10_000,
   stepSizeBytes: 1 * MB,
-  stepMs: 8,
+  stepMs: 5,
   snapshotAgeMs: 300_000,
   relaxedSyncMs: 50,
   revalidateSliceKeys: 2_000,

@@ -29,6 +29,7 @@ import {
   keyTooLarge,
   terminator,
 } from './key-elements.js'
+import { textOfLatin1 } from './text.js'
 
 export type { KeyElement, KeyElementType, KeyTuple } from './key-elements.js'
 
@@ -131,8 +132,7 @@ export const keyToBytes = (key: Key, target: Uint8Array, start: number): number 
 }
 
 /** The key whose bytes are those of `bytes` from `start` up to, not including, `end`. Copies; does not check that they are a key. */
-export const bytesToKey = (bytes: Uint8Array, start: number, end: number): Key =>
-  asKey((Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)).toString('latin1', start, end))
+export const bytesToKey = (bytes: Uint8Array, start: number, end: number): Key => asKey(textOfLatin1(bytes, start, end))
 
 /** The bytes of a key in hexadecimal, for messages: the first 64, and an ellipsis where there are more. */
 export const keyHex = (key: Key): string => {

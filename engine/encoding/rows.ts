@@ -38,11 +38,40 @@ export const encodeRow = (key: Key, ts: CommitTs, value: Uint8Array): Uint8Array
  * @throws StorageError CORRUPT when the bytes are no row, or not the row of this key
  */
 export const decodeRow = (key: Key, bytes: Uint8Array, sizeBytes: number = bytes.length): { key: Key; ts: CommitTs; value: Uint8Array } => {
+  const ts = checkedTs(key, bytes, sizeBytes)
+  return { key, ts, value: new Uint8Array(bytes.buffer, bytes.byteOffset + valueAt, sizeBytes - valueAt) }
+}
+
+/** As `decodeRow`, for rows that lie one after the other in the same few buffers: the value is a view that `views` has. */
+export const decodeLentRow = (key: Key, bytes: Uint8Array, sizeBytes: number, views: LentViews): { key: Key; ts: CommitTs; value: Uint8Array } => {
+  const ts = checkedTs(key, bytes, sizeBytes)
+  return { key, ts, value: views.of(bytes, valueAt, sizeBytes - valueAt) }
+}
+
+/** Views that begin at one place of the buffer that rows are lent in, one for each size: making a view costs more than decoding a number. */
+export class LentViews {
+  #buffer: Uint8Array | undefined
+  #views: Uint8Array[] = []
+
+  /** `length` bytes of `bytes` from `start` on, which is always the same. */
+  of(bytes: Uint8Array, start: number, length: number): Uint8Array {
+    if (length > viewSizeMax) return new Uint8Array(bytes.buffer, bytes.byteOffset + start, length)
+    if (bytes !== this.#buffer) {
+      this.#buffer = bytes
+      this.#views = []
+    }
+    return (this.#views[length] ??= new Uint8Array(bytes.buffer, bytes.byteOffset + start, length))
+  }
+}
+
+/** Larger ones are made anew: what they cost is little beside their decoding, and large values are lent in buffers of their own. */
+const viewSizeMax = 1_024
+
+const checkedTs = (key: Key, bytes: Uint8Array, sizeBytes: number): CommitTs => {
   if (sizeBytes < valueAt) throw corruptRow('it is cut short')
   if (bytes[0] !== rowFormat) throw corruptRow('its format is unknown')
   if (checksum(key, bytes, sizeBytes) !== readUint32(bytes, crcAt)) throw corruptRow('its checksum is wrong')
-  const ts = asTs(readUint32(bytes, 1) * 0x1_0000 + bytes[5]! * 0x100 + bytes[6]!)
-  return { key, ts, value: new Uint8Array(bytes.buffer, bytes.byteOffset + valueAt, sizeBytes - valueAt) }
+  return asTs(readUint32(bytes, 1) * 0x1_0000 + bytes[5]! * 0x100 + bytes[6]!)
 }
 
 /** The checksum that a row says it has. Of bytes that are no row, 0. */
@@ -51,8 +80,16 @@ export const rowChecksum = (bytes: Uint8Array, sizeBytes: number = bytes.length)
 /** CRC-32 as zlib has it, computed here unless the row is long: a native call costs as much as about 200 bytes of this, and keys exist as strings only. */
 const checksum = (key: Key, row: Uint8Array, sizeBytes: number): number => {
   let crc = 0xffff_ffff
-  for (let i = 0; i < key.length; i++) crc = table[(crc ^ key.charCodeAt(i)) & 0xff]! ^ (crc >>> 8)
-  for (let i = 1; i < crcAt; i++) crc = table[(crc ^ row[i]!) & 0xff]! ^ (crc >>> 8)
+  const keyLength = key.length
+  let i = 0
+  for (; i + 4 <= keyLength; i += 4) {
+    crc ^= key.charCodeAt(i) | (key.charCodeAt(i + 1) << 8) | (key.charCodeAt(i + 2) << 16) | (key.charCodeAt(i + 3) << 24)
+    crc = table[0x300 | (crc & 0xff)]! ^ table[0x200 | ((crc >>> 8) & 0xff)]! ^ table[0x100 | ((crc >>> 16) & 0xff)]! ^ table[crc >>> 24]!
+  }
+  for (; i < keyLength; i++) crc = table[(crc ^ key.charCodeAt(i)) & 0xff]! ^ (crc >>> 8)
+  crc ^= row[1]! | (row[2]! << 8) | (row[3]! << 16) | (row[4]! << 24)
+  crc = table[0x300 | (crc & 0xff)]! ^ table[0x200 | ((crc >>> 8) & 0xff)]! ^ table[0x100 | ((crc >>> 16) & 0xff)]! ^ table[crc >>> 24]!
+  for (i = 5; i < crcAt; i++) crc = table[(crc ^ row[i]!) & 0xff]! ^ (crc >>> 8)
   if (sizeBytes > nativeFromBytes) return crc32(new Uint8Array(row.buffer, row.byteOffset + valueAt, sizeBytes - valueAt), ~crc >>> 0)
   let at = valueAt
   for (; at + 8 <= sizeBytes; at += 8) {

@@ -4,8 +4,9 @@
  */
 import { StorageError } from '../errors.js'
 import { magnitudeOfBytes } from './bigints.js'
-import { textOfUtf8 } from './text.js'
+import { shortAscii, textOfUtf8 } from './text.js'
 import { binaryKinds, code, errorKinds, errorParts, extension, maxNesting, shortText } from './value-format.js'
+import { makeShapes, noteNames, shapeAt, shapeNamesMax, shapeSlot, type Shape } from './value-shapes.js'
 
 const double = new DataView(new ArrayBuffer(8))
 
@@ -32,6 +33,7 @@ export class ValueReader {
     }
     const value = this.#read()
     if (this.#at !== this.#end) throw corruptValue()
+    makeShapes()
     return value
   }
 
@@ -99,11 +101,36 @@ export class ValueReader {
   }
 
   #object(count: number): object {
-    const object: Record<string, unknown> = {}
-    this.#number(object)
+    // In a graph objects are numbered before their properties are read.
+    const slot = count <= shapeNamesMax && this.#objects === undefined ? this.#shapeSlot(count) : undefined
+    if (slot === undefined) return this.#properties(this.#number({}), 0, count, undefined)
+    const shape = shapeAt(slot)
+    if (shape !== undefined && shape.names.length === count) return this.#shaped(shape, count)
+    const names: string[] = []
+    const object = this.#properties({}, 0, count, names)
+    if (shape === undefined) noteNames(slot, names)
+    return object
+  }
+
+  /** An object that is likely to have the shape. Where it has not, what was read is kept: reading it again could take time beyond measure where objects lie in each other. */
+  #shaped({ names, make }: Shape, count: number): object {
+    const values: unknown[] = []
+    let read = 0
     this.#enter()
-    for (let i = 0; i < count; i++) {
+    for (; read < count && this.#skipName(names[read]!); read++) values.push(this.#read())
+    this.#depth--
+    if (read === count) return make(values)
+    const object: Record<string, unknown> = {}
+    for (let i = 0; i < read; i++) object[names[i]!] = values[i]
+    return this.#properties(object, read, count, undefined)
+  }
+
+  /** Reads the properties from number `from` on. Their names are added to `names`, where it is given. */
+  #properties(object: Record<string, unknown>, from: number, count: number, names: string[] | undefined): object {
+    this.#enter()
+    for (let i = from; i < count; i++) {
       const name = this.#name()
+      names?.push(name)
       const value = this.#read()
       if (name === '__proto__') {
         Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true })
@@ -248,7 +275,7 @@ export class ValueReader {
   }
 
   #utf8(start: number, end: number): string {
-    return textOfUtf8(this.#bytes, start, end)
+    return shortAscii(this.#bytes, start, end) ?? textOfUtf8(this.#bytes, start, end)
   }
 
   /** A property name. Rows of a table share theirs, so short ASCII names are looked up by their bytes instead of decoded each time. */
@@ -274,6 +301,26 @@ export class ValueReader {
     const name = this.#utf8(start, end)
     if (name.length === length) names[slot] = name
     return name
+  }
+
+  /** Undefined where the first name is none that a shape may have. */
+  #shapeSlot(count: number): number | undefined {
+    const bytes = this.#bytes
+    const at = this.#at
+    const length = (bytes[at] ?? 0) - code.fixText
+    if (length <= 0 || length >= shortText || at + length >= this.#end) return undefined
+    return shapeSlot(count, length, bytes[at + 1]!, bytes[at + length]!)
+  }
+
+  /** Whether the next thing is this name, which is ASCII and short. Moves on only where it is. */
+  #skipName(name: string): boolean {
+    const bytes = this.#bytes
+    const { length } = name
+    let at = this.#at
+    if (at + length >= this.#end || bytes[at] !== code.fixText + length) return false
+    for (let i = 0; i < length; i++) if (bytes[++at] !== name.charCodeAt(i)) return false
+    this.#at = at + 1
+    return true
   }
 
   // --- bytes

@@ -9,20 +9,26 @@
  *        copy would cost as much as the read). Values of a chunk own their bytes.
  */
 import { open, type RootDatabase } from 'lmdb'
-import { decodeRow, encodeRow, rowChecksum } from '../encoding/rows.js'
+import { decodeLentRow, encodeRow, LentViews, rowChecksum } from '../encoding/rows.js'
 import { bytesToKey, keyHex, keyToBytes } from '../encoding/keys.js'
 import type { Files } from '../environment.js'
 import { StorageError } from '../errors.js'
 import { rehearseOpening } from './rehearsal.js'
+import { RowSlab } from './row-slab.js'
 import { TableEnds } from './table-ends.js'
 import { decodeSummary, prefixOfSummary, Summaries, summaryRange, type Summary } from './summaries.js'
 import { asKey, noTs, type CommitTs, type Key, type KeyRange } from '../../isolation/types.js'
 
 /** The package's types leave out that reads take a transaction, and how many bytes of its buffer the last read filled. */
-type Native = Omit<RootDatabase<Buffer, Key>, 'getBinaryFast' | 'getStats'> & {
+type Native = Omit<RootDatabase<Buffer, Key>, 'getBinaryFast' | 'getRange' | 'getStats'> & {
+  getRange(options: object): Iterable<{ readonly key: Key; readonly value: LentBytes }>
   getBinaryFast(key: Key, options?: { transaction: NativeTransaction }): Buffer | undefined
   readonly lastSize: number
   getStats(): TreeFigures & { readonly pageSize: number; readonly lastPageNumber: number; readonly root: TreeFigures; readonly free: TreeFigures }
+}
+interface LentBytes {
+  bytes: Uint8Array
+  sizeBytes: number
 }
 interface TreeFigures {
   readonly treeBranchPageCount: number
@@ -79,6 +85,24 @@ export interface RowBatch {
 /** What messages call a row. */
 export type NameRow = (key: Key) => string
 
+/** Of values in the package's one buffer. */
+const lentValues = new LentViews()
+/** Holds the values of chunks. */
+const slab = new RowSlab()
+
+/** What a range shows of a row: its bytes where the package has them, on loan. One object, for no row is looked at when the next one has come. */
+const lent: LentBytes = { bytes: new Uint8Array(0), sizeBytes: 0 }
+
+/** Rows are bytes already; the package would make an array for each that a range shows. */
+const rowCoder = {
+  encode: (row: Uint8Array): Uint8Array => row,
+  decode: (bytes: Uint8Array, sizeBytes: number): LentBytes => {
+    lent.bytes = bytes
+    lent.sizeBytes = sizeBytes
+    return lent
+  },
+}
+
 const keyEncoder = {
   writeKey: (key: Key, target: Buffer, start: number): number => keyToBytes(key, target, start),
   readKey: (source: Buffer, start: number, end: number): Key => bytesToKey(source, start, end),
@@ -103,6 +127,7 @@ export class RowFile {
       path,
       noSubdir: true,
       encoding: 'binary',
+      encoder: rowCoder,
       keyEncoder,
       overlappingSync: false,
       maxReaders: options.readerSlots,
@@ -230,7 +255,7 @@ export class Root {
   get(key: Key): StoredRow | undefined {
     try {
       const bytes = this.#db.getBinaryFast(key, this.#options)
-      return bytes && decodeRow(key, bytes, this.#db.lastSize)
+      return bytes && decodeLentRow(key, bytes, this.#db.lastSize, lentValues)
     } catch (error) {
       throw this.#unreadable(error, key)
     }
@@ -241,31 +266,52 @@ export class Root {
    * range holds no others.
    */
   chunk(range: KeyRange, reverse: boolean, maxRows: number, maxBytes: number): Chunk {
-    const { rows, complete } = this.storedChunk(range, reverse, maxRows, maxBytes)
-    return { rows: rows.map(({ key, bytes }) => this.#decode(key, bytes)), complete }
+    const rows: StoredRow[] = []
+    let damaged: { readonly key: Key; readonly error: unknown } | undefined
+    const complete = this.#walk(range, reverse, maxRows, maxBytes, (key, bytes, sizeBytes) => {
+      try {
+        if (damaged === undefined) rows.push(slab.keepValue(decodeLentRow(key, bytes, sizeBytes, lentValues)))
+      } catch (error) {
+        damaged = { key, error }
+      }
+    })
+    if (damaged !== undefined) throw this.#unreadable(damaged.error, damaged.key)
+    return { rows, complete }
   }
 
   /** As `chunk`, the rows as they are stored: whether each is sound is for the caller to find out. */
   storedChunk(range: KeyRange, reverse: boolean, maxRows: number, maxBytes: number): { readonly rows: readonly { readonly key: Key; readonly bytes: Uint8Array }[]; readonly complete: boolean } {
     const rows: { key: Key; bytes: Uint8Array }[] = []
-    if (range.lo >= range.hi) return { rows, complete: true }
+    const complete = this.#walk(range, reverse, maxRows, maxBytes, (key, bytes, sizeBytes) => {
+      rows.push({ key, bytes: Uint8Array.prototype.slice.call(bytes, 0, sizeBytes) })
+    })
+    return { rows, complete }
+  }
+
+  /** Shows the rows of a chunk, their bytes on loan while `visit` runs. Returns whether the range holds no others. */
+  #walk(range: KeyRange, reverse: boolean, maxRows: number, maxBytes: number, visit: (key: Key, bytes: Uint8Array, sizeBytes: number) => void): boolean {
+    if (range.lo >= range.hi) return true
+    let rows = 0
     let sizeBytes = 0
-    const bounds = reverse
-      ? { start: range.hi, end: range.lo, reverse: true, exclusiveStart: true, inclusiveEnd: true }
-      : { start: range.lo, end: range.hi }
+    const { lo, hi } = range
+    const transaction = this.#transaction
+    const options = reverse
+      ? { start: hi, end: lo, reverse: true, exclusiveStart: true, inclusiveEnd: true, limit: maxRows, transaction }
+      : { start: lo, end: hi, limit: maxRows, transaction }
     try {
       let last: Key | undefined
-      for (const { key, value } of this.#db.getRange({ ...bounds, limit: maxRows, transaction: this.#transaction })) {
-        if (key < range.lo || key >= range.hi || (last !== undefined && (reverse ? key >= last : key <= last))) throw new Error('keys are out of order')
+      for (const { key, value } of this.#db.getRange(options)) {
+        if (key < lo || key >= hi || (last !== undefined && (reverse ? key >= last : key <= last))) throw new Error('keys are out of order')
         last = key
-        rows.push({ key, bytes: value })
-        sizeBytes += value.length
-        if (sizeBytes > maxBytes) return { rows, complete: false }
+        rows++
+        sizeBytes += value.sizeBytes
+        visit(key, value.bytes, value.sizeBytes)
+        if (sizeBytes > maxBytes) return false
       }
     } catch (error) {
       throw this.#unreadable(error, undefined)
     }
-    return { rows, complete: rows.length < maxRows }
+    return rows < maxRows
   }
 
   /** What the file says that it holds, by table prefix. */
@@ -279,14 +325,6 @@ export class Root {
     if (this.#released) return
     this.#released = true
     this.#transaction.done()
-  }
-
-  #decode(key: Key, bytes: Uint8Array): StoredRow {
-    try {
-      return decodeRow(key, bytes)
-    } catch (error) {
-      throw this.#unreadable(error, key)
-    }
   }
 
   /** What the native library throws where pages are damaged, and what a row throws that is not what was written. */

@@ -22,6 +22,11 @@ import { versionIn } from './window.js'
 const trimSlice = 4_000
 /** Keys passed between two looks at the clock. */
 const keysPerLook = 32
+/** What a step may write when it is not known how long rows take, and at least. */
+const stepKeysAtFirst = 1_000
+const stepKeysMin = 50
+/** How much more the next step may write after one that took less time than it may. */
+const stepGrowth = 1.5
 /** The longest rest between two steps while nobody waits for the checkpoint. */
 const restMaxMs = 20
 /** How long a checkpoint that lacks disk space rests before it looks again. */
@@ -65,6 +70,8 @@ export class Checkpointer {
   #running: Run | undefined
   #stopped = false
   #urgent = false
+  /** Keys that a step may write: with the native commit, whose time follows from how far apart they lie, it should take as long as a step may. */
+  #stepKeys = stepKeysAtFirst
   #cancelRest: (() => void) | undefined
 
   constructor(parts: CheckpointParts) {
@@ -130,7 +137,7 @@ export class Checkpointer {
   #finishSync(run: Run): void {
     this.#endRest()
     let progress: Progress
-    do progress = this.#step(run)
+    do progress = this.#step(run, Infinity)
     while (progress === 'more')
     if (progress === 'complete') return
     this.#rest(run)
@@ -149,12 +156,14 @@ export class Checkpointer {
     if (this.#running !== run) return
     const { environment, limits, onStarved } = this.#parts
     const startedMs = environment.nowMs()
+    const writtenBefore = run.written
     let progress: Progress
     try {
-      progress = this.#step(run)
+      progress = this.#step(run, this.#stepKeys)
     } catch {
       return // onFailure has been told
     }
+    this.#adapt(run.written - writtenBefore, environment.nowMs() - startedMs)
     if (progress === 'complete') {
       environment.defer(() => this.#trim())
       return
@@ -167,6 +176,12 @@ export class Checkpointer {
     const restMs = this.#urgent ? 0 : Math.min(environment.nowMs() - startedMs, restMaxMs, limits.stepMs * 2)
     if (restMs < 1) environment.defer(() => this.#continue(run))
     else environment.setTimer(() => this.#continue(run), restMs, 'background')
+  }
+
+  #adapt(keys: number, tookMs: number): void {
+    const { stepMs } = this.#parts.limits
+    if (tookMs > stepMs) this.#stepKeys = Math.max(stepKeysMin, Math.floor((keys * stepMs) / tookMs))
+    else if (keys >= this.#stepKeys) this.#stepKeys = Math.ceil(this.#stepKeys * stepGrowth)
   }
 
   /** Rests until there may be space again. */
@@ -189,14 +204,14 @@ export class Checkpointer {
   }
 
   /** One native transaction, unless there is no space for it. */
-  #step(running: Run): Progress {
+  #step(running: Run, keysMax: number): Progress {
     let progress: Progress = 'starved'
     try {
       const freeBytes = this.#freeBytes()
       if (freeBytes < running.neededBytes) return progress
       running.stepping = true
       this.#parts.rowFile.write(batch => {
-        progress = this.#fill(batch, running, freeBytes / 2)
+        progress = this.#fill(batch, running, keysMax, freeBytes / 2)
       })
       if ((progress as Progress) === 'complete') this.#takeOver(running.target)
     } catch (error) {
@@ -208,7 +223,7 @@ export class Checkpointer {
   }
 
   /** Writes versions of the keys that are not written yet until the step is full, or would dirty more than `spaceBytes` (K-5). */
-  #fill(batch: RowBatch, running: Run, spaceBytes: number): Progress {
+  #fill(batch: RowBatch, running: Run, keysMax: number, spaceBytes: number): Progress {
     const { epochs, environment, limits, incarnation } = this.#parts
     const untilMs = environment.nowMs() + limits.stepMs
     let sizeBytes = 0
@@ -230,7 +245,7 @@ export class Checkpointer {
         sizeBytes += rowSizeBytes
       }
       running.written++
-      if (sizeBytes >= limits.stepSizeBytes || (keys % keysPerLook === 0 && environment.nowMs() >= untilMs)) return 'more'
+      if (sizeBytes >= limits.stepSizeBytes || keys >= keysMax || (keys % keysPerLook === 0 && environment.nowMs() >= untilMs)) return 'more'
     }
     batch.setMetadata({ appliedTs: running.target, incarnation })
     return 'complete'

@@ -38,9 +38,11 @@ export class SnapshotCursor {
   readonly #reverse: boolean
   readonly #onNewer: OnNewer | undefined
   readonly #onSeen: OnSeen | undefined
-  /** What is still to come. */
+  /** What is still to come, when `#passed` is taken away. */
   #lo: Key
   #hi: Key
+  /** The last key dealt with. What comes after it is made when it is asked for. */
+  #passed: Key | undefined
   #rows: readonly StoredRow[] = []
   #nextRow = 0
   #chunkRows: number
@@ -76,7 +78,7 @@ export class SnapshotCursor {
       if (windowKey === null || (row !== undefined && this.#before(row.key, windowKey))) {
         if (row === undefined) return undefined
         this.#nextRow++
-        this.#pass(row.key)
+        this.#passed = row.key
         this.#peeked = row
         break
       }
@@ -85,7 +87,7 @@ export class SnapshotCursor {
       const version = versionIn(head, this.#snapshot.appliedTs, this.#snapshot.ts)
       const sameRow = row?.key === windowKey
       if (sameRow) this.#nextRow++
-      this.#pass(windowKey)
+      this.#passed = windowKey
       this.#windowKey = undefined
       if (version !== undefined) {
         this.#onSeen?.(version.ts)
@@ -104,7 +106,7 @@ export class SnapshotCursor {
   seekAfter(key: Key | undefined, range: KeyRange): void {
     this.#lo = range.lo
     this.#hi = range.hi
-    if (key !== undefined) this.#pass(key)
+    this.#passed = key
     this.#rows = []
     this.#nextRow = 0
     this.#rootExhausted = false
@@ -116,13 +118,15 @@ export class SnapshotCursor {
     return this.#reverse ? a > b : a < b
   }
 
-  /** `key` is dealt with. */
-  #pass(key: Key): void {
-    if (this.#reverse) this.#hi = key
-    else this.#lo = successor(key)
+  #cutPassed(): void {
+    if (this.#passed === undefined) return
+    if (this.#reverse) this.#hi = this.#passed
+    else this.#lo = successor(this.#passed)
+    this.#passed = undefined
   }
 
   #findWindowKey(): Key | null {
+    this.#cutPassed()
     this.#windowEntered = this.#window.entered
     const key = this.#reverse ? this.#window.keyBefore(this.#hi) : this.#window.keyFrom(this.#lo)
     if (key === undefined || key < this.#lo || key >= this.#hi) return null
@@ -130,6 +134,7 @@ export class SnapshotCursor {
   }
 
   #readChunk(): void {
+    this.#cutPassed()
     const range = { lo: this.#lo, hi: this.#hi }
     const { rows, complete } = this.#snapshot.root.chunk(range, this.#reverse, this.#chunkRows, chunkSizeBytes)
     this.#rows = rows

@@ -91,7 +91,7 @@ export class TableCodec<K, In, Out, Bound> {
 
   /** Throws `INVALID_ARGUMENT` for options that contradict each other or do not exist, `INVALID_KEY`, `KEY_TOO_LARGE`. */
   range(options: RangeOptions<Bound> = {}): ResolvedRange {
-    const { gt, gte, lt, lte, prefix, reverse, limit } = checkedRange(options, `table ${JSON.stringify(this.name)}`, rangeOptions)
+    const { gt, gte, lt, lte, prefix, reverse, limit } = checkedRange(options, () => `table ${JSON.stringify(this.name)}`, rangeOptions)
     if (prefix !== undefined) return { range: prefixRange(this.#prefix, this.#tuple(prefix), this.#types), reverse, limit }
     const whole = tableRange(this.#prefix)
     const lo = gte !== undefined ? this.#bound(gte) : gt !== undefined ? successor(this.#bound(gt)) : whole.lo
@@ -129,9 +129,15 @@ export class TableCodec<K, In, Out, Bound> {
   }
 }
 
-/** Options of a range, with what is left out filled in. Throws `INVALID_ARGUMENT` for options that contradict each other or do not exist. */
-export function checkedRange<Bound>(options: RangeOptions<Bound>, of: string, known: ReadonlySet<string>): RangeOptions<Bound> & { readonly reverse: boolean; readonly limit: number } {
-  const bad = (what: string): UsageError => new UsageError('INVALID_ARGUMENT', `Range of ${of}: ${what}.`)
+/** What options of a range say, all of it. */
+export interface CheckedRange<Bound> extends Record<'gt' | 'gte' | 'lt' | 'lte' | 'prefix', Bound | undefined> {
+  readonly reverse: boolean
+  readonly limit: number
+}
+
+/** Options of a range, with what is left out filled in; messages say `of` what. Throws `INVALID_ARGUMENT` for options that contradict each other or do not exist. */
+export function checkedRange<Bound>(options: RangeOptions<Bound>, of: () => string, known: ReadonlySet<string>): CheckedRange<Bound> {
+  const bad = (what: string): UsageError => new UsageError('INVALID_ARGUMENT', `Range of ${of()}: ${what}.`)
   if (typeof options !== 'object' || options === null) throw bad('the options must be an object')
   for (const option of Object.keys(options)) {
     if (!known.has(option)) throw bad(`unknown option ${JSON.stringify(option)}`)
@@ -142,7 +148,7 @@ export function checkedRange<Bound>(options: RangeOptions<Bound>, of: string, kn
   if (gt !== undefined && gte !== undefined) throw bad('"gt" and "gte" exclude each other')
   if (lt !== undefined && lte !== undefined) throw bad('"lt" and "lte" exclude each other')
   if (prefix !== undefined && (gt !== undefined || gte !== undefined || lt !== undefined || lte !== undefined)) throw bad('"prefix" excludes other bounds')
-  return { ...options, reverse, limit }
+  return { gt, gte, lt, lte, prefix, reverse, limit }
 }
 
 /** JSON has no bigint. */

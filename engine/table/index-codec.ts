@@ -39,10 +39,10 @@ export class IndexCodec<K, In, Out, Bound> {
 
   /** Throws `INVALID_ARGUMENT`, `INVALID_KEY`, `KEY_TOO_LARGE`. */
   range(options: IndexRangeOptions<unknown> = {}): ResolvedRange & { readonly keysOnly: boolean } {
-    const of = `index ${JSON.stringify(this.index.name)} of table ${JSON.stringify(this.index.table.name)}`
+    const of = () => `index ${JSON.stringify(this.index.name)} of table ${JSON.stringify(this.index.table.name)}`
     const { gt, gte, lt, lte, prefix, reverse, limit } = checkedRange(options, of, indexRangeOptions)
     const { keysOnly = false } = options
-    if (typeof keysOnly !== 'boolean') throw new UsageError('INVALID_ARGUMENT', `Range of ${of}: "keysOnly" must be true or false.`)
+    if (typeof keysOnly !== 'boolean') throw new UsageError('INVALID_ARGUMENT', `Range of ${of()}: "keysOnly" must be true or false.`)
     const whole = tableRange(this.index.prefix)
     if (prefix !== undefined) return { range: Array.isArray(prefix) && prefix.length === 0 ? whole : entriesBeginningWith(this.index.prefix, prefix), reverse, limit, keysOnly }
     const start = (bound: unknown) => indexKeyStart(this.index.prefix, bound)

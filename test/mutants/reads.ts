@@ -110,8 +110,16 @@ export const reads: readonly Mutant[] = [
     name: 'merged-runs',
     broken: 'where sorted runs of the conflict index merge, the older stamp of a key stays',
     file: 'isolation/conflict-index',
-    patches: [['stamps.push(takeNewer ? newer.stamps[n]! : older.stamps[o]!)', 'stamps.push(old !== undefined && old === young ? older.stamps[o]! : takeNewer ? newer.stamps[n]! : older.stamps[o]!)']],
+    patches: [['!isBefore(older, o, newer, n)', 'isBefore(newer, n, older, o)']],
     caughtBy: { test: 'test/unit/isolation.test.ts', because: 'runs begin with hundreds of writes behind a snapshot' },
+  },
+  mutant('filter-not-stamped', 'a write does not stamp the filter of points', 'isolation/conflict-index', 'this.#filter[hashOf(key)] = commit.ts;', ''),
+  {
+    name: 'beginnings-alone',
+    broken: 'of keys that begin alike the search in a run takes any',
+    file: 'isolation/conflict-index',
+    patches: [['other < beginning || (other === beginning && keys[middle]! < key)', 'other <= beginning']],
+    caughtBy: { test: 'test/unit/isolation.test.ts', because: 'it takes more writes behind a snapshot than a history has, of keys that begin alike' },
   },
   mutant('same-presence', 'a second look takes another value for the same one', view, 'Buffer.compare(left, right) !== 0', 'false'),
 ]

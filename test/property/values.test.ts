@@ -459,3 +459,76 @@ const containsInvalidDate = (value: unknown): boolean => {
   if (value instanceof Set) return [...value].some(containsInvalidDate)
   return typeof value === 'object' && value !== null && Object.values(value).some(containsInvalidDate)
 }
+
+describe('objects alike, again and again', () => {
+  const often = 60
+  const again = (value: unknown): void => {
+    for (let i = 0; i < often; i++) expect(isAsCloned(roundTrip(value), value)).toBe(true)
+  }
+
+  test('are what the first of them was, in the order of their names', () => {
+    const rows = [{ id: 1, name: 'ä', tags: [{ at: 1 }, { at: 2 }] }, { 10: 'b', 9: 'a', z: 'c' }, { 'a"b\\c${d}`\'': 1, 'new\u007f': 2 }, JSON.parse('{"__proto__":{"x":1},"a":2}'), { a: 1, __proto__: null }]
+    for (const row of rows) {
+      again(row)
+      expect(Object.keys(roundTrip(row) as object)).toEqual(Object.keys(row as object))
+    }
+    expect(Object.getPrototypeOf(roundTrip(rows[3]))).toBe(Object.prototype)
+    expect(Object.hasOwn(roundTrip(rows[3]) as object, '__proto__')).toBe(true)
+    expect('x' in {}).toBe(false)
+  })
+
+  test('are writable and extensible, and share nothing', () => {
+    const row = { first: { n: 1 }, second: [1] }
+    again(row)
+    const [a, b] = [roundTrip(row), roundTrip(row)] as { first: { n: number }; second: number[]; third?: number }[]
+    a!.first.n = 2
+    a!.third = 3
+    expect([a, b]).toEqual([{ first: { n: 2 }, second: [1], third: 3 }, row])
+    expect(Object.getOwnPropertyDescriptor(a, 'second')).toEqual({ value: [1], writable: true, enumerable: true, configurable: true })
+  })
+
+  test('are not mistaken for others that begin in the same way', () => {
+    again({ kind: 1, size: 2, last: 3 })
+    for (const other of [{ kind: 1, sizes: 2, last: 3 }, { kind: 1, size: 2, list: 3 }, { kind: 1, size: 2 }, { kind: 1, last: 3, size: 2 }, { kink: 1, size: 2, last: 3 }, { kind: 1, size: 2, ['l'.repeat(40)]: 3 }]) {
+      expect(isAsCloned(roundTrip(other), other)).toBe(true)
+      expect(Object.keys(roundTrip(other) as object)).toEqual(Object.keys(other))
+    }
+    const protos = JSON.parse('{"kind":1,"__proto__":2,"last":3}') as object
+    expect(Object.keys(roundTrip(protos) as object)).toEqual(['kind', '__proto__', 'last'])
+  })
+
+  test('keep their references', () => {
+    const shared = { of: 'two' }
+    const row = { left: shared, right: shared, itself: undefined as unknown }
+    row.itself = row
+    for (let i = 0; i < often; i++) {
+      const back = roundTrip(row) as typeof row
+      expect([back.left === back.right, back.itself === back, back.left.of]).toEqual([true, true, 'two'])
+    }
+  })
+
+  test('take no longer where they lie in each other and differ at their ends', () => {
+    const chain = (depth: number, last: string): object => (depth === 0 ? {} : { inner: chain(depth - 1, last), [last]: 1 })
+    again(chain(40, 'right'))
+    const other = chain(40, 'wrong')
+    expect(isAsCloned(roundTrip(other), other)).toBe(true)
+  })
+
+  test('that are cut short or damaged are refused, or other objects, and never a crash', () => {
+    const row = { balance: 1_000, owner: 'anna', when: new Date(0), more: { deep: [1, 2, 3] } }
+    again(row)
+    const bytes = Uint8Array.from(encodeValue(row))
+    for (let end = 0; end < bytes.length; end++) expect(() => decodeValue(bytes.subarray(0, end))).toThrow(StorageError)
+    for (let at = 0; at < bytes.length; at++) {
+      for (const bit of [1, 8, 64, 128]) {
+        const damaged = Uint8Array.from(bytes)
+        damaged[at]! ^= bit
+        try {
+          decodeValue(damaged)
+        } catch (error) {
+          expect(error).toBeInstanceOf(StorageError)
+        }
+      }
+    }
+  })
+})

@@ -156,6 +156,24 @@ describe('the conflict index', () => {
     expect(index.someOverwriteIn(range('x', 'y'), asTs(30_000), () => true)).toBe(true)
   })
 
+  test('keys that begin alike, or are shorter than what is compared first, are found all the same', () => {
+    const index = new ConflictIndex()
+    const names = Array.from({ length: 400 }, (_, n) => `customers/${String((n * 173) % 400).padStart(3, '0')}`)
+    for (const [n, name] of ['', 'c', 'cus', 'custom', ...names].entries()) index.add(commit(n + 1, [name]))
+    const found = (lo: string, hi: string, after: number): string[] => {
+      const keys = new Set<string>()
+      index.someOverwriteIn(range(lo, hi), asTs(after), ({ key }) => (keys.add(key), false))
+      return [...keys].sort()
+    }
+    expect(found('', 'd', 0)).toHaveLength(404)
+    expect(found('customers/100', 'customers/110', 0)).toEqual(names.filter(name => name >= 'customers/100' && name < 'customers/110').sort())
+    expect(found('', 'custom', 0)).toEqual(['', 'c', 'cus'])
+    expect(found('custom', 'customers/001', 0)).toEqual(['custom', 'customers/000'])
+    expect(found('customers/', 'customers0', 204)).toEqual(names.slice(200).sort())
+    expect(names.every((name, n) => index.overwriteOf(k(name), asTs(n + 4))?.commitTs === n + 5)).toBe(true)
+    expect(index.overwriteOf(k('customers/400'), noTs)).toBeUndefined()
+  })
+
   test('C-1: a commit at the timestamp that is asked from is not after it', () => {
     const index = new ConflictIndex(asTs(4))
     index.add(commit(5, ['a']))
