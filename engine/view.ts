@@ -108,9 +108,12 @@ export class View {
 
   /** Records a key as read (levels that track) without looking at its value. Throws `TRANSACTION_TOO_LARGE`, having recorded nothing. */
   rely(key: Key): void {
-    if (!this.#tracks) return
+    if (this.#tracks) this.#record(key, this.#parts.store.epochs.window.newest(key))
+  }
+
+  /** `newest` is what the window has newest of the key. */
+  #record(key: Key, newest: Version | undefined): void {
     this.#assertRoomForReads()
-    const newest = this.#parts.store.epochs.window.newest(key)
     if (newest !== undefined && newest.ts > this.snapshot.ts && !this.reads.points.has(key)) this.#meetNewer(newest, undefined)
     this.reads.addPoint(key)
   }
@@ -146,8 +149,10 @@ export class View {
 
   /** A row beneath own writes, recorded before it is looked at. */
   #fetch(snapshot: Snapshot, key: Key): SeenVersion | undefined {
-    this.rely(key)
-    return this.saw(this.#parts.store.read(snapshot, key))
+    const { store } = this.#parts
+    const newest = store.epochs.window.newest(key)
+    if (this.#tracks) this.#record(key, newest)
+    return this.saw(store.readBelow(newest, snapshot, key))
   }
 
   /** Throws `INDEX_BUILDING` where the index was not complete at the commit that the next read sees. */

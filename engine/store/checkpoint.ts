@@ -203,7 +203,7 @@ export class Checkpointer {
     return bavail * bsize
   }
 
-  /** One native transaction, unless there is no space for it. */
+  /** One native transaction, unless there is no space for it. Without a `keysMax` it is bounded by its size alone: somebody waits for all of them. */
   #step(running: Run, keysMax: number): Progress {
     let progress: Progress = 'starved'
     try {
@@ -225,7 +225,7 @@ export class Checkpointer {
   /** Writes versions of the keys that are not written yet until the step is full, or would dirty more than `spaceBytes` (K-5). */
   #fill(batch: RowBatch, running: Run, keysMax: number, spaceBytes: number): Progress {
     const { epochs, environment, limits, incarnation } = this.#parts
-    const untilMs = environment.nowMs() + limits.stepMs
+    const untilMs = keysMax === Infinity ? Infinity : environment.nowMs() + limits.stepMs
     let sizeBytes = 0
     let dirtyBytes = 0
     running.neededBytes = freeSpaceMinBytes

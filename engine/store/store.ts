@@ -19,7 +19,7 @@ import type { Directory } from './directory.js'
 import type { Epochs, Snapshot } from './epochs.js'
 import { IteratorSnapshots } from './iterator-snapshots.js'
 import type { OwnerLock } from './owner-lock.js'
-import { versionIn } from './window.js'
+import { versionIn, type Version } from './window.js'
 
 /** What a snapshot holds at a key: a version (its value undefined for a tombstone). */
 export interface SeenVersion {
@@ -148,8 +148,13 @@ export class Store {
 
   /** What `key` holds at the snapshot; undefined where nothing is known of it. Its value is on loan until the next read (`owned`). Throws `SNAPSHOT_TOO_OLD`, `CORRUPT`. */
   read(snapshot: Snapshot, key: Key): SeenVersion | undefined {
+    return this.readBelow(this.epochs.window.newest(key), snapshot, key)
+  }
+
+  /** As `read`, by whom has looked up what the window has newest. */
+  readBelow(newest: Version | undefined, snapshot: Snapshot, key: Key): SeenVersion | undefined {
     const { root } = snapshot
-    return versionIn(this.epochs.window.newest(key), snapshot.appliedTs, snapshot.ts) ?? root.get(key)
+    return versionIn(newest, snapshot.appliedTs, snapshot.ts) ?? root.get(key)
   }
 
   /**

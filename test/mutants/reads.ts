@@ -29,15 +29,15 @@ const conditions = (name: string, broken: string, forgets: { readonly insert: st
 })
 
 export const reads: readonly Mutant[] = [
-  mutant('absent-key', 'a row that never was is not read', view, 'this.rely(key);', 'if (this.#parts.store.read(this.snapshot, key) !== undefined) this.rely(key);'),
+  mutant('absent-key', 'a row that never was is not read', view, 'this.#record(key, newest);', 'if (this.#parts.store.read(this.snapshot, key) !== undefined) this.#record(key, newest);'),
   mutant(
     'tombstone',
     'a row found deleted is not read',
     view,
-    'this.rely(key);',
-    'const known = this.#parts.store.read(this.snapshot, key); if (known === undefined || known.value !== undefined) this.rely(key);',
+    'this.#record(key, newest);',
+    'const known = this.#parts.store.read(this.snapshot, key); if (known === undefined || known.value !== undefined) this.#record(key, newest);',
   ),
-  mutant('present-row', 'a row that is there is not read', view, 'this.rely(key);', 'if (this.#parts.store.read(this.snapshot, key)?.value === undefined) this.rely(key);'),
+  mutant('present-row', 'a row that is there is not read', view, 'this.#record(key, newest);', 'if (this.#parts.store.read(this.snapshot, key)?.value === undefined) this.#record(key, newest);'),
   mutant('has', 'has reads nothing', transaction, 'return this.#attempt.view.get(this.#use(table).encodeKey(key))?.value !== undefined', `const encoded = this.#use(table).encodeKey(key); ${forgotten('const there = this.#attempt.view.get(encoded)?.value !== undefined', 'encoded', 'true')}; return there`),
   mutant('get-many', 'getMany reads only its first key', transaction, 'return all.map(key => readRow(this.#source, codec, key))', `const { points } = this.#attempt.view.reads; const kept = new Set(points); const rows = all.map(key => readRow(this.#source, codec, key)); if (all.length > 0) kept.add(codec.encodeKey(all[0])); ${onlyThese('kept')}; return rows`),
   mutant('count', 'count reads nothing', transaction, 'countRows(this.#source, this.#use(source), options)', unrecorded('countRows(this.#source, this.#use(source), options)')),

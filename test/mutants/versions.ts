@@ -10,7 +10,7 @@ const revalidate = 'engine/revalidate'
 const index = 'isolation/conflict-index'
 
 export const versions: readonly Mutant[] = [
-  mutant('newest-version', 'a read takes the newest version, whatever the snapshot', 'engine/store/store', 'versionIn(this.epochs.window.newest(key), snapshot.appliedTs, snapshot.ts)', 'this.epochs.window.newest(key)'),
+  mutant('newest-version', 'a read takes the newest version, whatever the snapshot', 'engine/store/store', 'versionIn(newest, snapshot.appliedTs, snapshot.ts)', 'newest'),
   mutant('newest-version-in-range', 'a scan takes the newest versions, whatever the snapshot', 'engine/store/snapshot-cursor', 'const version = versionIn(head, this.#snapshot.appliedTs, this.#snapshot.ts)', 'const version = head', mixed),
   mutant('extension-unvalidated', 'a snapshot is moved forward without revalidation', view, 'const conflict = this.findConflict()', 'const conflict = undefined'),
   mutant('U1-extension-not-pinned', 'a snapshot is moved forward without the newest root', epochs, 'this.#move(snapshot, ts, this.#current)', 'this.#move(snapshot, ts, snapshot.epoch)'),
