@@ -1,9 +1,9 @@
 /**
  * Objects whose names have been met before, in the same order, are made in one step, which costs a fifth of adding one property after the other: the rows of a table are mostly alike.
  *
- *   O-1  What is made is what adding the properties one by one would have made. `__proto__`, which would name the prototype, is in no shape.
- *   O-2  A list of names gets a constructor when it has been met often, and only so many lists get one: a program whose rows all differ must not compile without end.
- *   O-3  Constructors are made when nothing is being decoded (`makeShapes`): where that fails an error is made, and `Error.prepareStackTrace` may read other rows into lent bytes.
+ *   H-1  What is made is what adding the properties one by one would have made. `__proto__`, which would name the prototype, is in no shape.
+ *   H-2  A list of names gets a constructor when it has been met often, and only so many lists get one: a program whose rows all differ must not compile without end.
+ *   H-3  Constructors are made when nothing is being decoded (`makeShapes`): where that fails an error is made, and `Error.prepareStackTrace` may read other rows into lent bytes.
  */
 
 /** Names in their order. They are ASCII and short. */

@@ -2,8 +2,8 @@
  * The window's keys in order, in parts that are dropped as a whole, for taking keys out of a tree one by one would cost as much as entering them: those that entered lately stand in a B+ tree,
  * those that the checkpoint under way is about in a list, until the window has been trimmed behind it, and those that old snapshots keep beyond that in a tree of their own.
  *
- *   O-1  Whatever key has a version in the window is in one of the parts, perhaps in several.
- *   O-2  Keys may be here that have left the window: whoever looks one up asks the window whether it is there.
+ *   Q-1  Whatever key has a version in the window is in one of the parts, perhaps in several.
+ *   Q-2  Keys may be here that have left the window: whoever looks one up asks the window whether it is there.
  */
 import { lowerBound, type Key } from '../../isolation/types.js'
 import { sortedMap } from './sorted-map.js'
