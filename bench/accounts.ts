@@ -13,6 +13,7 @@ export interface Account {
   readonly note: string
 }
 
+/** How many there are where a workload does not say. */
 export const accountCount = 100_000
 export const initialBalance = 1_000
 
@@ -26,8 +27,8 @@ export function newAccount(id: number): Account {
   return { owner: `owner ${String(id).padStart(9, '0')}`, balance: initialBalance, changes: 0, note: note.slice(0, noteLength) }
 }
 
-export function* newAccounts(): Generator<[id: number, Account]> {
-  for (let id = 0; id < accountCount; id++) yield [id, newAccount(id)]
+export function* newAccounts(count: number = accountCount): Generator<[id: number, Account]> {
+  for (let id = 0; id < count; id++) yield [id, newAccount(id)]
 }
 
 /** Transfers as columns, made before the clock starts. Accounts `[i * reads]` and the one after it are the two that transfer `i` writes. */
@@ -40,12 +41,17 @@ export interface Transfers {
 }
 
 export function randomTransfers(count: number, reads: number, ...seeds: readonly number[]): Transfers {
+  return transfersAmong(accountCount, count, reads, ...seeds)
+}
+
+/** Among the accounts 0 to `among - 1`. */
+export function transfersAmong(among: number, count: number, reads: number, ...seeds: readonly number[]): Transfers {
   const integer = integersFrom(...seeds)
   const accounts = new Int32Array(count * reads)
   const amounts = new Int32Array(count)
   for (let i = 0; i < count; i++) {
     const chosen = new Set<number>()
-    while (chosen.size < reads) chosen.add(integer(accountCount))
+    while (chosen.size < reads) chosen.add(integer(among))
     accounts.set([...chosen], i * reads)
     amounts[i] = 1 + integer(100)
   }
@@ -75,20 +81,36 @@ export function writeTransfer(tx: Tx, { reads, accounts, amounts }: Transfers, i
   tx.put(accounts[index * reads + 1]!, { ...to, balance: to.balance + amount, changes: to.changes + 1 })
 }
 
-/** What a store holds, in short: equal texts, equal accounts. Throws where money was made or lost, or a transfer is missing. */
-export function fingerprint(tx: Reader, transfers: number): string {
-  let balance = 0
-  let changes = 0
-  let hash = 0x811c_9dc5
-  for (let id = 0; id < accountCount; id++) {
-    const account = tx.get(id)
+/** The same transfer for a store that reads and writes by itself: what it puts, given what it has read. */
+export function changesOf(transfers: Transfers, index: number, read: ReadonlyMap<number, Account>): [id: number, account: Account][] {
+  const changes: [number, Account][] = []
+  const tx: Tx = { get: id => read.get(id), put: (id, account) => void changes.push([id, account]) }
+  writeTransfer(tx, transfers, index, readTransfer(tx, transfers, index))
+  return changes
+}
+
+/** What a store holds, in short: equal texts, equal accounts. Accounts are added in the order of their ids, from 0 on. */
+export class Fingerprint {
+  #count = 0
+  #balance = 0
+  #changes = 0
+  #hash = 0x811c_9dc5
+
+  add(account: Account | undefined): void {
+    const id = this.#count++
     if (account === undefined) throw new Error(`Account ${id} is missing.`)
-    balance += account.balance
-    changes += account.changes
-    for (const part of [id, account.balance, account.changes]) hash = Math.imul(hash ^ part, 0x0100_0193)
-    for (const text of [account.owner, account.note]) for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x0100_0193)
+    const { balance, changes, owner, note } = account
+    this.#balance += balance
+    this.#changes += changes
+    for (const part of [id, balance, changes]) this.#hash = Math.imul(this.#hash ^ part, 0x0100_0193)
+    for (const text of [owner, note]) for (let i = 0; i < text.length; i++) this.#hash = Math.imul(this.#hash ^ text.charCodeAt(i), 0x0100_0193)
   }
-  if (balance !== accountCount * initialBalance) throw new Error(`The bank holds ${balance} after the transfers, not ${accountCount * initialBalance}.`)
-  if (changes !== 2 * transfers) throw new Error(`${changes} changes were made, not ${2 * transfers}.`)
-  return `${accountCount} accounts, ${transfers} transfers, checksum ${(hash >>> 0).toString(16).padStart(8, '0')}`
+
+  /** Throws where money was made or lost, or a transfer is missing. */
+  after(transfers: number): string {
+    const expected = this.#count * initialBalance
+    if (this.#balance !== expected) throw new Error(`The bank holds ${this.#balance} after the transfers, not ${expected}.`)
+    if (this.#changes !== 2 * transfers) throw new Error(`${this.#changes} changes were made, not ${2 * transfers}.`)
+    return `${this.#count} accounts, ${transfers} transfers, checksum ${(this.#hash >>> 0).toString(16).padStart(8, '0')}`
+  }
 }

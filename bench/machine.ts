@@ -2,8 +2,7 @@
 import { closeSync, fdatasyncSync, openSync, statfsSync, writeSync } from 'node:fs'
 import { arch, availableParallelism, cpus, loadavg, release, tmpdir, totalmem, type } from 'node:os'
 import { join } from 'node:path'
-import { peerVersion, projectVersion } from './peers.js'
-import { peers } from './workload.js'
+import { peerVersions, projectVersion } from './peers.js'
 
 export interface Machine {
   readonly cpu: string
@@ -35,7 +34,6 @@ const fileSystems: Readonly<Record<number, string>> = {
 
 /** `directory` is one where files may be made, on the disk that the stores will use. */
 export function describeMachine(directory: string): Machine {
-  const found = peers.map(peer => [peer, peerVersion(peer)] as const)
   return {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: availableParallelism(),
@@ -45,7 +43,7 @@ export function describeMachine(directory: string): Machine {
     syncsPerSecond: Math.round(measureSyncs(join(directory, 'syncs'))),
     load: Math.round(loadavg()[0]! * 100) / 100,
     node: process.version,
-    versions: { premisedb: projectVersion() ?? 'unknown', ...Object.fromEntries(found.filter(([, version]) => version !== undefined)) },
+    versions: { premisedb: projectVersion() ?? 'unknown', ...peerVersions() },
     date: new Date().toISOString().slice(0, 10),
   }
 }

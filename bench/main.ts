@@ -1,12 +1,13 @@
 /** `npm run bench`: chooses workloads and subjects, runs them one after the other, and reports. */
 import { mkdtempSync, rmSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, relative, sep } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describeMachine, type Machine } from './machine.js'
-import { installPeers } from './peers.js'
-import { blocksOf } from './report/blocks.js'
+import { installCharts, installPeers, loadCharts } from './peers.js'
+import { drawable, picturesOf, type Charts } from './plots.js'
+import { blocksOf, type Picture } from './report/blocks.js'
 import { benchDocument, type BenchResult } from './report/document.js'
 import { renderHtml } from './report/html.js'
 import { renderMarkdown } from './report/markdown.js'
@@ -24,6 +25,7 @@ const help = `How fast is PremiseDB, and compared with what?
   --peers A,B       only these other stores; none: PremiseDB alone
   --html FILE       also write the report as a page
   --markdown FILE   also write the report as Markdown
+  --plots DIRECTORY also draw what can be drawn (${drawable.join(', ')}), as SVG
   --json            print the result as JSON instead
   --seed N          choose the rows and transfers (default 1)
   --help            print this
@@ -42,6 +44,7 @@ const options = {
   peers: { type: 'string' },
   html: { type: 'string' },
   markdown: { type: 'string' },
+  plots: { type: 'string' },
   json: { type: 'boolean', default: false },
   seed: { type: 'string', default: '1' },
   help: { type: 'boolean', default: false },
@@ -62,8 +65,12 @@ async function main(args: readonly string[]): Promise<void> {
   if (!Number.isSafeInteger(seed)) throw new CommandLineError(`--seed must be an integer, not "${values.seed}".`)
   const wanted = wantedPeers(values.peers)
   const chosen = withPeers(chooseWorkloads(values.only), wanted)
+  if (values.plots !== undefined && !chosen.some(({ name }) => drawable.includes(name))) {
+    throw new CommandLineError(`--plots: none of the chosen workloads can be drawn; those that can are ${drawable.join(', ')}.`)
+  }
   const tell = (text: string): void => void process.stderr.write(`${text}\n`)
   installPeers([...new Set(chosen.flatMap(({ entries }) => entries.flatMap(({ peer }) => peer ?? [])))], tell)
+  if (values.plots !== undefined) installCharts(tell)
 
   const machine = inTemporaryDirectory(describeMachine)
   tell(`${machine.cpu}, ${machine.cores} cores, load ${machine.load}; ${machine.syncsPerSecond} syncs/s on ${machine.fileSystem}`)
@@ -71,11 +78,17 @@ async function main(args: readonly string[]): Promise<void> {
   for (const workload of chosen) done.push(await runWorkload(workload, { quick: values.quick, seed, syncsPerSecond: machine.syncsPerSecond, tell }))
 
   const result: BenchResult = { machine, quick: values.quick, seed, workloads: done }
-  const blocks = blocksOf(result, commandOf(values))
+  const pictures = values.plots === undefined ? new Map<string, Picture>() : picturesOf(done, loadCharts() as Charts)
+  if (values.plots !== undefined) await mkdir(values.plots, { recursive: true })
+  for (const { file, svg } of pictures.values()) await writeFile(join(values.plots ?? '', file), svg)
+  const blocks = blocksOf(result, commandOf(values), pictures)
   if (values.html !== undefined) await writeFile(values.html, renderHtml(blocks))
-  if (values.markdown !== undefined) await writeFile(values.markdown, renderMarkdown(blocks))
+  if (values.markdown !== undefined) await writeFile(values.markdown, renderMarkdown(blocks, pathBetween(values.markdown, values.plots)))
   process.stdout.write(values.json ? `${JSON.stringify(benchDocument(result), null, 2)}\n` : `\n${renderTerminal(blocks)}`)
 }
+
+/** From the folder of a report to the folder of its pictures, as links are written. */
+const pathBetween = (file: string, folder = ''): string => relative(dirname(file), folder).replaceAll(sep, '/')
 
 /** What repeats the run; where its reports go does not matter for that. */
 function commandOf({ only = [], quick, peers: list, seed }: { only?: string[] | undefined; quick: boolean; peers?: string | undefined; seed: string }): string {

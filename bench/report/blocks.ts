@@ -1,4 +1,6 @@
 /** What a report says, apart from how it looks: one list of blocks for terminal, Markdown and HTML. */
+import type { SubjectResult } from '../runner.js'
+import type { Workload } from '../workload.js'
 import type { BenchResult } from './document.js'
 import { fixed, inWords, rounded } from './text.js'
 
@@ -7,7 +9,17 @@ export type Block =
   /** `forDocument`: explanations that whoever typed the command need not be told again. */
   | { readonly kind: 'text'; readonly text: string; readonly forDocument: boolean }
   | { readonly kind: 'command'; readonly text: string }
+  | Picture
   | Table
+
+export interface Picture {
+  readonly kind: 'picture'
+  /** What it shows, in words. */
+  readonly text: string
+  readonly svg: string
+  /** The file that it is written to as well. */
+  readonly file: string
+}
 
 export interface Table {
   readonly kind: 'table'
@@ -20,8 +32,8 @@ export interface Table {
 const said = (text: string): Block => ({ kind: 'text', text, forDocument: false })
 const explained = (text: string): Block => ({ kind: 'text', text, forDocument: true })
 
-/** `command` repeats the run. */
-export function blocksOf(result: BenchResult, command: string): Block[] {
+/** `command` repeats the run; `pictures` are those of workloads, by name. */
+export function blocksOf(result: BenchResult, command: string, pictures: ReadonlyMap<string, Picture> = new Map()): Block[] {
   const { quick, workloads } = result
   return [
     { kind: 'heading', level: 1, text: 'Benchmarks' },
@@ -41,25 +53,44 @@ export function blocksOf(result: BenchResult, command: string): Block[] {
     ...(workloads.some(({ ratios }) => ratios.length > 0) ? ratioBlocks(result) : []),
     { kind: 'heading', level: 2, text: 'Workloads' },
     explained(
-      'Subjects take turns: A B A B …, after a warm-up round that is not counted, in one process, each on files of its own. Each does the same work on the same rows of about 100 bytes, and shows at the end ' +
-        'that it did: the final states, or the rows that were read, are compared. Values are medians over the rounds.',
+      'Subjects take turns: A B A B …, after a warm-up round that is not counted, in one process (only servers have others), each on files of its own. Each does the same work on the same rows (of about 100 bytes where nothing else is said), so many times or for so long, and shows at the end ' +
+        'that it did: the final states, or the rows that were read, are compared with those of the others or with what was done. Values are medians over the rounds.',
     ),
     ...workloads.flatMap(({ workload, rounds, subjects, proof }): Block[] => {
-      const most = Math.max(...subjects.map(({ value }) => value))
+      const picture = pictures.get(workload.name)
+      const noted = [...new Set(subjects.flatMap(({ notes }) => Object.keys(notes)))]
       return [
         { kind: 'heading', level: 3, text: workload.name },
-        explained(workload.summary),
+        explained(workload.better === 'less' ? `${workload.summary} Less is better.` : workload.summary),
         {
           kind: 'table',
-          head: ['subject', workload.unit, 'min', 'max'],
-          rows: subjects.map(({ entry, value, min, max }) => [entry.subject, rounded(value), rounded(min), rounded(max)]),
-          bars: subjects.map(({ value }) => value / most),
+          head: ['subject', workload.unit, 'min', 'max', ...noted],
+          rows: subjects.map(({ entry, value, min, max, notes }) => [
+            entry.subject,
+            ...[value, min, max].map(rounded),
+            ...noted.map(name => (notes[name] === undefined ? '' : rounded(notes[name]))),
+          ]),
+          bars: barsOf(subjects.map(({ value }) => value), workload.better),
         },
-        said(`${rounds} rounds. All the same: ${proof}.`),
-        ...subjects.map(({ entry }) => explained(`${entry.subject}: ${entry.settings}.`)),
+        ...(picture === undefined ? [] : [picture]),
+        said(`${rounds} ${rounds === 1 ? 'round' : 'rounds'}. All the same: ${proof}.`),
+        ...settingsOf(subjects).map(explained),
       ]
     }),
   ]
+}
+
+/** The best one's is the whole length; where less is better, one of twice the value is half as long. */
+export function barsOf(values: readonly number[], better: Workload['better'] = 'more'): number[] {
+  const best = better === 'more' ? Math.max(...values) : Math.min(...values)
+  return values.map(value => (value === best ? 1 : better === 'more' ? value / best : best / value))
+}
+
+/** What was chosen for each subject; once for those that have it in common. */
+function settingsOf(subjects: readonly SubjectResult[]): string[] {
+  const sharers = new Map<string, string[]>()
+  for (const { entry } of subjects) sharers.set(entry.settings, [...(sharers.get(entry.settings) ?? []), entry.subject])
+  return [...sharers].map(([settings, names]) => `${names.length === subjects.length && names.length > 1 ? 'All' : names.join('; ')}: ${settings}.`)
 }
 
 function machineTable({ machine, seed }: BenchResult): Table {

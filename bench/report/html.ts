@@ -11,6 +11,7 @@ thead th { background: var(--soft) }
 td.number { text-align: right; font-variant-numeric: tabular-nums }
 td.bar { min-width: 14rem; border: 0; padding: .3rem 0 }
 td.bar span { display: block; height: 1rem; background: var(--bar) }
+figure { margin: 1rem 0; max-width: 100%; overflow-x: auto }
 .scroll { overflow-x: auto }
 pre { background: var(--soft); padding: .6rem .8rem; overflow-x: auto }
 h2 { margin-top: 2.5rem }
@@ -43,6 +44,8 @@ function render(block: Block): string {
       return `<p>${escape(block.text).replaceAll(/`([^`]+)`/g, '<code>$1</code>')}</p>`
     case 'command':
       return `<pre><code>${escape(block.text)}</code></pre>`
+    case 'picture':
+      return `<figure role="img" aria-label="${escape(block.text)}">${block.svg}</figure>`
     case 'table': {
       const { head, rows, bars } = block
       const titles = head.map(title => `<th scope="col">${escape(title)}</th>`).join('')

@@ -4,11 +4,12 @@ import { wrap } from './text.js'
 
 const widthMax = 140
 
-export function renderMarkdown(blocks: readonly Block[]): string {
-  return `${blocks.map(render).join('\n\n')}\n`
+/** `pictures` is the way from the folder of the report to the one of its pictures, with slashes; empty where it is the same. */
+export function renderMarkdown(blocks: readonly Block[], pictures = ''): string {
+  return `${blocks.map(block => render(block, pictures)).join('\n\n')}\n`
 }
 
-function render(block: Block): string {
+function render(block: Block, pictures: string): string {
   switch (block.kind) {
     case 'heading':
       return `${'#'.repeat(block.level)} ${block.text}`
@@ -16,6 +17,8 @@ function render(block: Block): string {
       return wrap(block.text, widthMax).join('\n')
     case 'command':
       return `\`\`\`sh\n${block.text}\n\`\`\``
+    case 'picture':
+      return `![${block.text}](${[pictures, block.file].filter(part => part !== '').map(encodeURI).join('/')})`
     case 'table': {
       const { head, rows, bars } = block
       const rule = head.map((_, column) => (bars.length > 0 && column > 0 ? '---:' : '---'))

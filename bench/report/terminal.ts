@@ -13,6 +13,7 @@ export function renderTerminal(blocks: readonly Block[]): string {
       case 'text':
         return block.forDocument ? [] : [...wrap(block.text, widthMax), '']
       case 'command':
+      case 'picture':
         return []
       case 'table':
         return [...tableLines(block), '']

@@ -12,10 +12,11 @@ interface Size {
   readonly clients: number
   /** Most transactions of a round. */
   readonly transactions: { readonly full: number; readonly quick: number }
-  readonly target: number
+  readonly target?: number
 }
 
 const ours = premisedb('serializable', 'durable')
+const theirs = betterSqlite3('FULL')
 const reads = 2
 /** A round is not much longer than this for a store that syncs each commit by itself. */
 const roundSeconds = { full: 30, quick: 4 }
@@ -23,9 +24,10 @@ const roundSeconds = { full: 30, quick: 4 }
 const warmUpShare = 0.1
 
 export const durable: readonly Workload[] = [
-  durableWith({ clients: 1, transactions: { full: 60_000, quick: 5_000 }, target: 0.4 }),
-  durableWith({ clients: 64, transactions: { full: 150_000, quick: 20_000 }, target: 3 }),
-  durableWith({ clients: 1_024, transactions: { full: 150_000, quick: 20_000 }, target: 5 }),
+  durableWith({ clients: 1, transactions: { full: 60_000, quick: 5_000 }, target: 0.8 }),
+  durableWith({ clients: 8, transactions: { full: 100_000, quick: 10_000 } }),
+  durableWith({ clients: 64, transactions: { full: 150_000, quick: 20_000 }, target: 8 }),
+  durableWith({ clients: 1_024, transactions: { full: 150_000, quick: 20_000 }, target: 12 }),
 ]
 
 function durableWith(size: Size): Workload {
@@ -40,9 +42,9 @@ function durableWith(size: Size): Workload {
     rounds: { full: 5, quick: 2 },
     entries: [
       { subject: ours.name, peer: undefined, settings: ours.settings, start: context => start(ours, size, context) },
-      { subject: betterSqlite3.name, peer: 'better-sqlite3', settings: betterSqlite3.settings, start: context => start(betterSqlite3, size, context) },
+      { subject: theirs.name, peer: 'better-sqlite3', settings: theirs.settings, start: context => start(theirs, size, context) },
     ],
-    goals: [{ name: `${name}/better-sqlite3-full`, of: ours.name, to: betterSqlite3.name, op: '>=', target }],
+    goals: target === undefined ? [] : [{ name: `${name}/better-sqlite3-full`, of: ours.name, to: theirs.name, op: '>=', target }],
   }
 }
 

@@ -1,8 +1,25 @@
 /** Every workload, in the order of the reports. */
+import { commitLatency } from './commit-latency.js'
+import { hotRows } from './contention.js'
+import { growth } from './costs-growth.js'
+import { memory } from './costs-memory.js'
+import { validation } from './costs-validation.js'
 import { durable } from './durable.js'
+import { durableBeside } from './durable-beside.js'
 import { indexes } from './indexes.js'
 import { levels } from './levels.js'
+import { longReport } from './long-report.js'
 import { pointRead } from './point-read.js'
+import { reads } from './reads.js'
+import { relaxed } from './relaxed.js'
+import { sibench } from './sibench.js'
+import { smallbank } from './smallbank.js'
+import { bulkLoad } from './storage-bulk-load.js'
+import { opening } from './storage-open.js'
+import { stall } from './storage-stall.js'
+import { writeBytes } from './storage-write-bytes.js'
+import { sweeps } from './sweeps.js'
+import { ycsb } from './ycsb.js'
 import type { Workload } from '../workload.js'
 
-export const workloads: readonly Workload[] = [...pointRead, ...durable, levels, ...indexes]
+export const workloads: readonly Workload[] = [...pointRead, ...reads, ...durable, ...durableBeside, commitLatency, ...relaxed, levels, hotRows, ...sibench, smallbank, longReport, ...ycsb, ...indexes, bulkLoad, opening, stall, ...writeBytes, validation, ...memory, ...growth, ...sweeps]

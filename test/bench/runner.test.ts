@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { closedLoop } from '../../bench/clients.js'
 import type { Machine } from '../../bench/machine.js'
 import { randomFrom } from '../../bench/random.js'
-import { blocksOf } from '../../bench/report/blocks.js'
+import { barsOf, blocksOf } from '../../bench/report/blocks.js'
 import { benchDocument, type BenchResult } from '../../bench/report/document.js'
 import { renderHtml } from '../../bench/report/html.js'
 import { renderMarkdown } from '../../bench/report/markdown.js'
@@ -89,12 +89,31 @@ test('a ratio is the median of the rounds’ ratios, and only where both took pa
   ])
 })
 
+test('of several subjects the best of each round is compared, and a value by itself where there are none', async () => {
+  const others = [toy('b', [10, 20, 15]), toy('c', [20, 10, 5])]
+  const goals = [
+    { name: 'toy/best', of: 'a', to: ['b', 'c'], op: '>=', target: 2 },
+    { name: 'toy/value', of: 'a', to: undefined, op: '<=', target: 40 },
+    { name: 'toy/absent', of: 'a', to: ['b', 'd'], op: '>=', target: 1 },
+  ] as const
+  const shown = async (better: 'more' | 'less'): Promise<unknown> =>
+    (await runWorkload({ ...toyWorkload(a, ...others), better, goals }, options)).ratios.map(({ goal, value, met }) => [goal.name, value, met])
+  expect(await shown('more')).toEqual([['toy/best', 2, true], ['toy/value', 40, true]])
+  expect(await shown('less')).toEqual([['toy/best', 4, true], ['toy/value', 40, true]])
+})
+
+test('further figures are medians over the rounds, without the warm-up', async () => {
+  const noting = toy('a', [], { round: ({ number }) => Promise.resolve({ value: number, notes: { p99Ms: number === 0 ? 1e9 : 10 * number } }) })
+  const { subjects } = await runWorkload({ ...toyWorkload(noting, b), goals: [] }, options)
+  expect(subjects.map(({ value, notes }) => [value, notes])).toEqual([[2, { p99Ms: 20 }], [10, {}]])
+})
+
 test('the result has the documented shape', async () => {
   expect(JSON.parse(JSON.stringify(benchDocument(await result())))).toEqual({
     machine: { ...machine, quick: true, seed: 7 },
     results: [
-      { workload: 'toy', subject: 'a', value: 40, unit: 'steps/s', min: 30, max: 90 },
-      { workload: 'toy', subject: 'b', value: 10, unit: 'steps/s', min: 10, max: 10 },
+      { workload: 'toy', subject: 'a', value: 40, unit: 'steps/s', min: 30, max: 90, notes: {} },
+      { workload: 'toy', subject: 'b', value: 10, unit: 'steps/s', min: 10, max: 10, notes: {} },
     ],
     ratios: [
       { name: 'toy/b', value: 4, op: '>=', target: 3, met: true, low: 3, high: 9 },
@@ -111,6 +130,12 @@ test('every report shows values, spread, ratios and the command', async () => {
   expect(markdown).toContain('| a | 40 | 30 | 90 |')
   expect(html).toContain('a &lt;defaults&gt;')
   expect(html).not.toMatch(/<script|https?:/)
+})
+
+test('the longest bar is the best one’s, also where less is better', () => {
+  expect(barsOf([10, 40, 20])).toEqual([0.25, 1, 0.5])
+  expect(barsOf([10, 40, 20], 'less')).toEqual([1, 0.25, 0.5])
+  expect([barsOf([0, 5], 'less'), barsOf([0, 0])]).toEqual([[1, 0], [1, 1]])
 })
 
 test('subjects that did not do the same work are not compared', async () => {
