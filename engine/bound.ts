@@ -89,14 +89,19 @@ export class Bound implements Deadline {
   }
 
   release(): void {
-    if (this.#armed !== 'no') this.#deadlines[this.#armed].leave(this)
-    this.#armed = 'no'
+    this.#disarm()
     this.ignoreSignal()
   }
 
-  /** The time is up. */
+  /** The time is up. Nobody may ever end a transaction that was begun by hand and forgotten, so it is let go here. */
   expire(): void {
+    this.#disarm()
     this.#interrupt(this.#timeout())
+  }
+
+  #disarm(): void {
+    if (this.#armed !== 'no') this.#deadlines[this.#armed].leave(this)
+    this.#armed = 'no'
   }
 
   #interrupt(error: LimitError | CancelledError): void {

@@ -8,7 +8,7 @@ export interface Deadline {
   readonly untilMs: number
   previousArmed: Deadline | undefined
   nextArmed: Deadline | undefined
-  /** The time is up. */
+  /** The time is up. Leaves the list. */
   expire(): void
 }
 
@@ -53,7 +53,7 @@ class Watch {
     this.#dueMs = Infinity
   }
 
-  /** Tells all whose time is up, and sets the timer for the first of the others. Those who are told leave by themselves, now or later. */
+  /** Tells all whose time is up, and sets the timer for the first of the others. Those who are told leave. */
   #look(): void {
     this.#stop()
     const nowMs = this.#environment.nowMs()

@@ -70,8 +70,10 @@ export class Checkpointer {
   #running: Run | undefined
   #stopped = false
   #urgent = false
-  /** Keys that a step may write: with the native commit, whose time follows from how far apart they lie, it should take as long as a step may. */
+  /** Keys that a step may write: with the native commit, whose time follows from how far apart they lie, it should take as long as a step may, beside its sync. */
   #stepKeys = stepKeysAtFirst
+  /** What a step takes whatever it writes, as far as steps have shown. */
+  #syncMs = 0
   #cancelRest: (() => void) | undefined
 
   constructor(parts: CheckpointParts) {
@@ -116,8 +118,8 @@ export class Checkpointer {
     const underway = this.#running
     if (underway?.stepping) this.#finishSync(underway)
     this.#leave() // one that has only been asked for, perhaps just now: this one does its work
-    if (target <= this.#parts.epochs.appliedTs || this.#stopped) return
-    this.#finishSync(this.#begin(target))
+    if (this.#stopped) return
+    if (target > this.#parts.epochs.appliedTs) this.#finishSync(this.#begin(target))
     while (this.#parts.epochs.trim(trimSlice)) continue
   }
 
@@ -128,9 +130,9 @@ export class Checkpointer {
   }
 
   #begin(target: CommitTs): Run {
-    const { live, window } = this.#parts.epochs
+    const { live, window, appliedTs } = this.#parts.epochs
     live.enter(target)
-    this.#running = { target, keys: window.freeze(target), written: 0, stepping: false, neededBytes: freeSpaceMinBytes }
+    this.#running = { target, keys: window.freeze(target, appliedTs), written: 0, stepping: false, neededBytes: freeSpaceMinBytes }
     return this.#running
   }
 
@@ -163,7 +165,7 @@ export class Checkpointer {
     } catch {
       return // onFailure has been told
     }
-    this.#adapt(run.written - writtenBefore, environment.nowMs() - startedMs)
+    if (progress === 'more') this.#adapt(run.written - writtenBefore, environment.nowMs() - startedMs)
     if (progress === 'complete') {
       environment.defer(() => this.#trim())
       return
@@ -178,9 +180,12 @@ export class Checkpointer {
     else environment.setTimer(() => this.#continue(run), restMs, 'background')
   }
 
+  /** What a step that writes next to nothing takes no smaller step would spare: most of it is the sync. */
   #adapt(keys: number, tookMs: number): void {
     const { stepMs } = this.#parts.limits
-    if (tookMs > stepMs) this.#stepKeys = Math.max(stepKeysMin, Math.floor((keys * stepMs) / tookMs))
+    this.#syncMs = keys <= stepKeysMin ? tookMs : Math.min(this.#syncMs, tookMs)
+    const spentMs = tookMs - this.#syncMs
+    if (spentMs > stepMs) this.#stepKeys = Math.max(stepKeysMin, Math.floor((keys * stepMs) / spentMs))
     else if (keys >= this.#stepKeys) this.#stepKeys = Math.ceil(this.#stepKeys * stepGrowth)
   }
 

@@ -150,6 +150,7 @@ export class Epochs {
     }
     this.#older = this.#older.filter(epoch => !epoch.closed)
     while (this.pinnedRoots > this.#rootsMax) this.#close(this.#older.shift()!)
+    if (this.#older.length === 0) this.window.forget(root.appliedTs)
   }
 
   /** Removes from the window what nobody needs any more (E-3), at most `maxVersions` versions. Returns whether there is more to do. */
@@ -174,7 +175,8 @@ export class Epochs {
     }
     const next = this.#commits[this.#next]
     if (next !== undefined && next.ts <= this.#current.appliedTs) return true
-    this.window.trimmed(this.#current.appliedTs, this.#retained.length === 0)
+    this.window.forget(this.#current.appliedTs)
+    this.window.keepOnly(this.#retained)
     return false
   }
 

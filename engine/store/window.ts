@@ -6,8 +6,8 @@
  *   W-3  A version may leave early when its successor is durable and nobody reads at a timestamp between the two: every later snapshot and every later
  *        checkpoint target is at or above the durable timestamp, so it will meet the successor first. This keeps the chain of a hot row short: about as
  *        long as the commits to it that wait for the disk. A version is looked at when it has become durable, in the order of commits.
- *   W-4  When a checkpoint begins the keys of that moment are frozen (`KeyOrder`), and dropped when the window has been trimmed behind it. So a key that has a version from before and gets another
- *        is entered anew, and one whose version old snapshots need beyond that is kept.
+ *   W-4  When a checkpoint begins the keys of that moment are frozen (`KeyOrder`), and forgotten when it is complete and no old snapshot reads through an earlier root, or else when the window has been
+ *        trimmed behind it. So a key that has a version from before and gets another is entered anew, and one whose version old snapshots need beyond the trimming is kept.
  */
 import type { LogWrite } from '../encoding/records.js'
 import { asKey, noTs, successor, type CommitTs, type Key } from '../../isolation/types.js'
@@ -79,33 +79,41 @@ export class Window {
 
   /** The least key that is at least `key`. */
   keyFrom(key: Key): Key | undefined {
-    let found = this.#order.from(key)
-    while (found !== undefined && !this.#heads.has(found)) found = this.#order.from(successor(found))
+    let found = this.#order.from(key, this.#heads)
+    while (found !== undefined && !this.#heads.has(found)) found = this.#order.from(successor(found), this.#heads)
     return found
   }
 
   /** The greatest key less than `key`. */
   keyBefore(key: Key): Key | undefined {
-    let found = this.#order.before(key)
-    while (found !== undefined && !this.#heads.has(found)) found = this.#order.before(found)
+    let found = this.#order.before(key, this.#heads)
+    while (found !== undefined && !this.#heads.has(found)) found = this.#order.before(found, this.#heads)
     return found
   }
 
-  /** The keys that have a version now, and perhaps others, in order: for a checkpoint of everything up to `ts`, the newest commit. */
-  freeze(ts: CommitTs): readonly Key[] {
+  /** The keys that have a version later than `appliedTs`, and perhaps others, in order: for a checkpoint of everything up to `ts`, the newest commit. */
+  freeze(ts: CommitTs, appliedTs: CommitTs): readonly Key[] {
     this.#frozenTs = ts
-    return this.#order.freeze(this.#heads)
+    return this.#order.freeze(ts, appliedTs)
   }
 
-  /** Every version up to `ts` has left but for those of kept commits; `keepsNone` where there are none of these. */
-  trimmed(ts: CommitTs, keepsNone: boolean): void {
-    if (ts >= this.#frozenTs) this.#order.dropFrozen()
-    if (keepsNone) this.#order.dropKept()
+  /** Versions up to `ts` are of no use to anybody, but for those of commits that were handed to `keep`. */
+  forget(ts: CommitTs): void {
+    this.#order.dropFrozen(ts)
   }
 
-  /** The commit's versions stay beyond the trimming, for old snapshots. */
+  /** The commit's versions stay, for old snapshots. */
   keep({ versions }: WindowCommit): void {
     for (const version of versions) if (!version.gone) this.#order.keep(version.key)
+  }
+
+  /** Of all commits only these are kept now. */
+  keepOnly(commits: readonly WindowCommit[]): void {
+    const versions = commits.reduce((sum, commit) => sum + commit.versions.length, 0)
+    // Keys that need not be kept any more cost ranges time; as many of them as there are others are borne with, so that keeping anew is rare.
+    if (this.#order.keptCount <= 2 * versions) return
+    this.#order.dropKept()
+    for (const commit of commits) this.keep(commit)
   }
 
   /** Makes a commit's writes, one per key, the newest versions of their keys. Cannot fail. `durableTs` as of now, for W-3. */

@@ -356,22 +356,22 @@ describe('the window', () => {
 
 describe('the order of the window', () => {
   const key = (name: string) => asKey(name)
-  const there = (...names: string[]) => new Map(names.map(name => [key(name), undefined]))
-  const forwards = (order: KeyOrder): string[] => {
+  const all = new Map('abcdef'.split('').map(name => [key(name), undefined]))
+  const forwards = (order: KeyOrder, there = all): string[] => {
     const found: string[] = []
-    for (let next = order.from(key('')); next !== undefined; next = order.from(successor(next))) found.push(next)
+    for (let next = order.from(key(''), there); next !== undefined; next = order.from(successor(next), there)) found.push(next)
     return found
   }
-  const backwards = (order: KeyOrder): string[] => {
+  const backwards = (order: KeyOrder, there = all): string[] => {
     const found: string[] = []
-    for (let next = order.before(key('~')); next !== undefined; next = order.before(next)) found.unshift(next)
+    for (let next = order.before(key('~'), there); next !== undefined; next = order.before(next, there)) found.unshift(next)
     return found
   }
 
   test('is one, whatever part a key stands in, and each key is met once', () => {
     const order = new KeyOrder()
     for (const name of ['d', 'a', 'c']) order.enter(key(name))
-    expect(order.freeze(there('a', 'c', 'd'))).toEqual(['a', 'c', 'd'])
+    expect(order.freeze(asTs(3), asTs(0))).toEqual(['a', 'c', 'd'])
     for (const name of ['b', 'c', 'e']) order.enter(key(name))
     for (const name of ['a', 'f']) order.keep(key(name))
     expect(forwards(order)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
@@ -381,22 +381,36 @@ describe('the order of the window', () => {
   test('loses what was frozen as a whole, and nothing that was entered again or is kept', () => {
     const order = new KeyOrder()
     for (const name of ['a', 'b', 'c', 'd']) order.enter(key(name))
-    order.freeze(there('a', 'b', 'c', 'd'))
+    order.freeze(asTs(4), asTs(0))
     order.enter(key('b'))
     order.keep(key('c'))
-    order.dropFrozen()
+    order.dropFrozen(asTs(3))
+    expect(forwards(order)).toEqual(['a', 'b', 'c', 'd'])
+    order.dropFrozen(asTs(4))
     expect(forwards(order)).toEqual(['b', 'c'])
     order.dropKept()
     expect([forwards(order), backwards(order)]).toEqual([['b'], ['b']])
   })
 
-  test('frozen again before it was dropped, has what is still there', () => {
+  test('frozen again, hands out what a checkpoint in vain was about too, and of a complete one nothing', () => {
     const order = new KeyOrder()
-    for (const name of ['a', 'b', 'c']) order.enter(key(name))
-    order.freeze(there('a', 'b', 'c'))
+    for (const name of ['a', 'c', 'e']) order.enter(key(name))
+    order.freeze(asTs(3), asTs(0))
+    for (const name of ['b', 'c']) order.enter(key(name))
+    expect(order.freeze(asTs(5), asTs(0)), 'the first was in vain').toEqual(['a', 'b', 'c', 'e'])
     order.enter(key('d'))
-    expect(order.freeze(there('b', 'd'))).toEqual(['b', 'd'])
-    expect(forwards(order)).toEqual(['b', 'd'])
+    expect(order.freeze(asTs(6), asTs(5))).toEqual(['d'])
+    expect([forwards(order), backwards(order)]).toEqual([['a', 'b', 'c', 'd', 'e'], ['a', 'b', 'c', 'd', 'e']])
+    order.dropFrozen(asTs(5))
+    expect(forwards(order)).toEqual(['d'])
+  })
+
+  test('passes over keys of a list that have left the window', () => {
+    const order = new KeyOrder()
+    for (const name of ['a', 'b', 'c', 'd', 'e']) order.enter(key(name))
+    order.freeze(asTs(5), asTs(0))
+    const there = new Map(['b', 'e'].map(name => [key(name), undefined]))
+    expect([forwards(order, there), backwards(order, there)]).toEqual([['b', 'e'], ['b', 'e']])
   })
 })
 
