@@ -21,7 +21,7 @@ const help = `How fast is PremiseDB, and compared with what?
   npm run bench -- [options]
 
   --only NAME       only this workload, or those whose names begin with it (durable: durable-1 ...); may be repeated
-  --quick           shorter rounds, and fewer: ends within two minutes, too short to judge by
+  --quick           shorter rounds, and fewer: ends within ten minutes, too short to judge by
   --peers A,B       only these other stores; none: PremiseDB alone
   --html FILE       also write the report as a page
   --markdown FILE   also write the report as Markdown

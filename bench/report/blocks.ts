@@ -40,7 +40,7 @@ export function blocksOf(result: BenchResult, command: string, pictures: Readonl
     explained('Written by the benchmark itself: every number on this page is from one run on one machine. To repeat it, in a clone (`--markdown FILE` writes such a page):'),
     { kind: 'command', text: command },
     explained(
-      'The other stores are installed into a folder of their own when they are first needed, which may take minutes. `npm run bench -- --quick` ends within two minutes; `--only NAME` runs one ' +
+      'The other stores are installed into a folder of their own when they are first needed, which may take minutes. `npm run bench -- --quick` ends within ten minutes; `--only NAME` runs one ' +
         'workload, `--peers none` does without other stores, `--help` lists the rest. Files are made in the directory for temporary files: set `TMPDIR` to one on the disk that you want to know about.',
     ),
     ...(quick ? [said('A quick run: rounds are too short to judge by. Leave out --quick for numbers to rely on.')] : []),
