@@ -415,7 +415,7 @@ async function buildIndex(directory, clients) {
     }
     await Promise.all(Array.from({ length: clients }, client))
     delay.disable()
-    return { commits: times.length, longestMs: Math.max(...times), stallMs: delay.max / 1e6, times }
+    return { commits: times.length, longestMs: times.reduce((longest, ms) => Math.max(longest, ms), 0), stallMs: delay.max / 1e6, times }
   }
   /** @param {Promise<unknown>} until */
   const during = async until => {
