@@ -1,5 +1,6 @@
 /** One timer for all who wait, and each is told at its time. */
 import { expect, test } from 'vitest'
+import { Bound } from '../../engine/bound.js'
 import { Deadlines, type Deadline } from '../../engine/deadlines.js'
 import { testEnvironment } from '../support/test-environment.js'
 
@@ -53,5 +54,24 @@ test('who is told may leave, and others with it', () => {
   for (const deadline of [...others, last]) awaited.enter(deadline)
   environment.advance(100)
   expect(told).toEqual([])
+  expect(environment.timers).toBe(0)
+})
+
+test('a transaction whose time is up is let go, though nobody ends it', () => {
+  const environment = testEnvironment()
+  const deadlines = new Deadlines(environment)
+  const bound = (timeoutMs: number): Bound => {
+    const made = new Bound({ environment, deadlines }, timeoutMs, undefined)
+    made.arm('background')
+    return made
+  }
+  const forgotten = bound(10)
+  const later = bound(50)
+  expect(later.previousArmed).toBe(forgotten)
+  environment.advance(20)
+  expect(later.previousArmed).toBeUndefined()
+  forgotten.release()
+  expect(environment.timers, 'the other is still watched').toBe(1)
+  later.release()
   expect(environment.timers).toBe(0)
 })
